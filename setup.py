@@ -1,0 +1,62 @@
+"""ament_python package; also installable with pip."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "vidseg_ros"
+SHARE = f"share/{NAME}"
+VERSION = next(
+    line.split('"')[1] for line in Path(NAME, "__init__.py").read_text().splitlines() if line.startswith("__version__")
+)
+
+setup(
+    name=NAME,
+    version=VERSION,
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["weights/*", "ros/*.xml", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        (f"{SHARE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
+        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.yaml"))), f"{NAME}/ros/fastdds.xml"]),
+        (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
+        # pip installs console scripts into bin/; `ros2 run` and launch look here
+        (f"lib/{NAME}", ["resource/segmentation_node", "resource/vidseg"]),
+    ],
+    install_requires=[
+        "numpy>=1.26",  # arrays
+        "opencv-python-headless>=4.6",  # resizing, colouring, image and video files
+        "pyyaml>=6",  # configuration files
+        "rich>=13",  # tables and progress
+        "rosbags>=0.10",  # bags without ROS
+        "rosbags-image>=0.10",  # image messages to arrays where cv_bridge is missing
+        "safetensors>=0.4",  # checkpoints that cannot run code
+        "torch>=2.4",  # the networks
+        "torchmetrics>=1.4",  # accumulation of metrics, also over several processes
+    ],
+    extras_require={
+        # what a ROS 2 distribution brings, from PyPI
+        "ros": [
+            "ros-jazzy-rclpy",
+            "ros-jazzy-rmw-fastrtps-cpp",
+            "ros-jazzy-sensor-msgs",
+            "ros-jazzy-std-srvs",
+            "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-lifecycle-msgs",
+        ],
+        "test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+    },
+    python_requires=">=3.10",
+    zip_safe=False,
+    maintainer="vidseg_ros maintainers",
+    maintainer_email="maintainers@vidseg-ros.org",
+    description="Temporally consistent semantic segmentation for ROS 2",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "segmentation_node = vidseg_ros.ros.node:main",
+            "vidseg = vidseg_ros.cli.main:main",
+        ],
+    },
+)
