@@ -1,0 +1,88 @@
+"""Label sets: names, colours and ids of the classes a network tells apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.errors import UserError
+
+IGNORE = 255
+"""Id of a pixel without a label: in ground truth, in predictions and in label images."""
+
+IGNORE_COLOR = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Classes in id order: id ``i`` has ``names[i]`` and the RGB colour ``colors[i]``, each 0..255."""
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.names) < IGNORE:
+            raise UserError(f"label set '{self.name}' has {len(self.names)} classes; use 1 to {IGNORE - 1}")
+        if len(self.names) != len(self.colors):
+            raise UserError(
+                f"label set '{self.name}' has {len(self.names)} names but {len(self.colors)} colours; give one each"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def id_of(self, name: str) -> int:
+        """Return the id of the class ``name``."""
+        return self.names.index(name)
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """RGB colour of every possible id, uint8 (256, 3); ids outside the set are black."""
+        palette = np.full((256, 3), IGNORE_COLOR, np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+    def colorize(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn ids, uint8 (H, W), into colours, uint8 RGB (H, W, 3)."""
+        return np.asarray(cv2.applyColorMap(labels, self.palette.reshape(256, 1, 3)), np.uint8)
+
+
+CAMVID = LabelSet(
+    "camvid",
+    (
+        "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+    ),
+    (
+        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0), (192, 128, 128),
+        (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+    ),
+)  # fmt: skip
+"""The 11 classes of the SegNet split of CamVid (Brostow, Fauqueur and Cipolla 2009)."""
+
+CITYSCAPES = LabelSet(
+    "cityscapes",
+    (
+        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+        "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+    ),
+    (
+        (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
+        (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0),
+        (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
+    ),
+)  # fmt: skip
+"""The 19 train ids of Cityscapes (Cordts et al. 2016)."""
+
+LABEL_SETS = {labels.name: labels for labels in (CAMVID, CITYSCAPES)}
+
+
+def label_set(name: str) -> LabelSet:
+    """Return the known label set ``name``."""
+    if name not in LABEL_SETS:
+        raise UserError(f"label set '{name}' is unknown; choose one of {', '.join(LABEL_SETS)}")
+    return LABEL_SETS[name]
