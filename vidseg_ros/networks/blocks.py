@@ -1,0 +1,56 @@
+"""Building blocks of ESPNet (Mehta et al. 2018): convolutions without bias, batch norm with eps 1e-3, PReLU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+DILATIONS = (1, 2, 4, 8, 16)
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias that keeps the size, or divides it by ``stride`` rounding up."""
+    padding = (kernel - 1) // 2 * dilation
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False)
+
+
+def upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    """Return a learned 2x up-sampling."""
+    return nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2, bias=False)
+
+
+def crop_to(x: Tensor, like: Tensor) -> Tensor:
+    """Cut ``x`` at the right and bottom to the size of ``like``: up-sampling of odd sizes overshoots by a pixel."""
+    return x[..., : like.shape[-2], : like.shape[-1]]
+
+
+class NormPReLU(nn.Sequential):
+    """Batch normalisation and a PReLU per channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(nn.BatchNorm2d(channels, eps=1e-3), nn.PReLU(channels))
+
+
+class ESP(nn.Module):
+    """Efficient spatial pyramid: reduce, five dilated convolutions, hierarchical sums, concatenation.
+
+    ``stride`` 2 makes it the down-sampler (3x3 reduction, no residual); otherwise the reduction is 1x1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, residual: bool = True) -> None:
+        super().__init__()
+        narrow = out_channels // len(DILATIONS)
+        first = out_channels - narrow * (len(DILATIONS) - 1)
+        self.residual = residual and stride == 1
+        self.reduce = conv(in_channels, narrow, 3 if stride == 2 else 1, stride)
+        self.branches = nn.ModuleList(conv(narrow, first if d == 1 else narrow, 3, dilation=d) for d in DILATIONS)
+        self.norm = NormPReLU(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = self.reduce(x)
+        first, *rest = (branch(reduced) for branch in self.branches)
+        sums = [rest[0]]
+        for output in rest[1:]:
+            sums.append(sums[-1] + output)
+        merged = torch.cat([first, *sums], 1)
+        return self.norm(x + merged if self.residual else merged)  # type: ignore[no-any-return]

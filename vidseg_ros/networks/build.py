@@ -1,0 +1,15 @@
+"""From a configuration to a network."""
+
+from __future__ import annotations
+
+from vidseg_ros.config import NetworkConfig, require_one_of
+from vidseg_ros.networks.espnet import ESPNet
+from vidseg_ros.networks.streaming import StreamingNetwork
+
+NETWORKS: dict[str, type[StreamingNetwork]] = {"espnet": ESPNet}
+
+
+def build(config: NetworkConfig) -> StreamingNetwork:
+    """Build the network that ``config`` describes, with fresh weights."""
+    require_one_of("network.name", config.name, NETWORKS)
+    return NETWORKS[config.name](config)

@@ -1,0 +1,137 @@
+"""The ConvLSTM cell with peepholes (Shi et al. 2015; F2F paper, section 3.1), one time step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vidseg_ros.config import CellConfig
+from vidseg_ros.errors import UserError
+from vidseg_ros.networks.streaming import Cell, State
+
+GATES = 4  # input, forget, output, candidate: in this order in every weight
+FORGET_BIAS = 0.1
+PEEPHOLE = 0.1
+
+
+class Gates(nn.Module):
+    """The convolution of a cell: input and hidden state, each (N, C, H, W), to the four gates, alike."""
+
+    convolution: nn.Conv2d
+    shape: tuple[int, int]  # how the output channels divide, with the gates at dimension gate_dim
+    gate_dim: int
+
+
+class StandardGates(Gates):
+    """One convolution from input and hidden state to all gates; 4(C+D)PQ*D weights."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.shape = (GATES, hidden_channels)
+        self.gate_dim = 0
+        self.convolution = nn.Conv2d(in_channels + hidden_channels, GATES * hidden_channels, kernel, padding="same")
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        gates: Tensor = self.convolution(torch.cat([x, h], 1))
+        return gates.chunk(GATES, 1)
+
+
+class DepthwiseGates(Gates):
+    """Each hidden channel sees itself and its input channel only; 8*C*PQ weights."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, kernel: int) -> None:
+        super().__init__()
+        _require_equal(in_channels, hidden_channels)
+        self.shape = (hidden_channels, GATES)
+        self.gate_dim = 1
+        self.convolution = nn.Conv2d(
+            2 * hidden_channels, GATES * hidden_channels, kernel, padding="same", groups=hidden_channels
+        )
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        gates: Tensor = self.convolution(torch.stack([x, h], 2).flatten(1, 2))
+        return gates.view(len(x), *self.shape, *x.shape[-2:]).unbind(2)
+
+
+class SharedGates(Gates):
+    """One depthwise filter set that all channels share; 8*PQ weights."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, kernel: int) -> None:
+        super().__init__()
+        _require_equal(in_channels, hidden_channels)
+        self.shape = (1, GATES)
+        self.gate_dim = 1
+        self.convolution = nn.Conv2d(2, GATES, kernel, padding="same")
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        pairs = torch.stack([x, h], 2).flatten(0, 1)
+        gates: Tensor = self.convolution(pairs)
+        return gates.view(*x.shape[:2], GATES, *x.shape[-2:]).unbind(2)
+
+
+def _require_equal(in_channels: int, hidden_channels: int) -> None:
+    if in_channels != hidden_channels:
+        raise UserError(
+            f"cell.convolution depthwise or shared needs as many input as hidden channels, not {in_channels} and "
+            f"{hidden_channels}; use cell.position L1a or cell.convolution standard"
+        )
+
+
+GATE_CONVOLUTIONS: dict[str, type[Gates]] = {
+    "standard": StandardGates,
+    "depthwise": DepthwiseGates,
+    "shared": SharedGates,
+}
+
+
+ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"prelu": nn.PReLU, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU}
+
+
+class ConvLSTM(Cell):
+    """ConvLSTM with per-channel peepholes on the old cell state and a learned initial state."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, config: CellConfig) -> None:
+        super().__init__()
+        self.gates: Gates = GATE_CONVOLUTIONS[config.convolution](in_channels, hidden_channels, config.kernel)
+        shared = config.convolution == "shared"
+        self.peephole = nn.Parameter(torch.full((GATES - 1, 1 if shared else hidden_channels), PEEPHOLE))
+        self.activation = ACTIVATION_MODULES[config.activation]()
+        # A bounded candidate needs bounded input (the public code puts a batch norm in front of a tanh cell).
+        self.norm = nn.BatchNorm2d(in_channels) if config.activation == "tanh" else nn.Identity()
+        self.h0 = nn.Parameter(torch.zeros(hidden_channels, *config.state_size))
+        self.c0 = nn.Parameter(torch.zeros(hidden_channels, *config.state_size))
+        self._reset_gates()
+
+    def _reset_gates(self) -> None:
+        """Xavier weights for the three gates, bias 0, forget bias 0.1; the candidate keeps PyTorch's default."""
+        convolution, shape, dim = self.gates.convolution, self.gates.shape, self.gates.gate_dim
+        assert convolution.bias is not None
+        weight, bias = (p.view(*shape, *p.shape[1:]) for p in (convolution.weight, convolution.bias))
+        with torch.no_grad():
+            bias.zero_()
+            bias.select(dim, 1).fill_(FORGET_BIAS)
+            for gate in range(GATES - 1):
+                nn.init.xavier_normal_(weight.select(dim, gate))
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """Return the learned (h, c) resized to the features, each (batch, hidden, height, width)."""
+        return tuple(
+            functional.interpolate(p[None], (height, width), mode="bilinear", align_corners=True).expand(
+                batch, -1, -1, -1
+            )
+            for p in (self.h0, self.c0)
+        )
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Advance one step.
+
+        x: features (N, in, H, W); state: (h, c), each (N, hidden, H, W), or None for a fresh sequence.
+        Returns the new hidden state and the new (h, c).
+        """
+        h, c = self.initial_state(x.shape[0], *x.shape[-2:]) if state is None else state
+        i, f, o, g = self.gates(self.norm(x), h)
+        peep_i, peep_f, peep_o = self.peephole[:, None, :, None, None]
+        new_c = torch.sigmoid(f + peep_f * c) * c + torch.sigmoid(i + peep_i * c) * self.activation(g)
+        new_h = torch.sigmoid(o + peep_o * c) * self.activation(new_c)
+        return new_h, (new_h, new_c)
