@@ -1,0 +1,6 @@
+"""Engines: one network step on some runtime, 8-bit frames in, labels out."""
+
+from vidseg_ros.engines.base import Engine, Prediction
+from vidseg_ros.engines.torch import TorchEngine
+
+__all__ = ["Engine", "Prediction", "TorchEngine"]

@@ -1,0 +1,32 @@
+"""What every engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Ids uint8 (N, H, W) and, where asked for, the probability of the chosen class as uint8 0..255 (N, H, W)."""
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None = None
+
+
+class Engine(Protocol):
+    """One network on one device. It holds no state: callers keep what ``step`` returns, one opaque state a stream."""
+
+    labels: LabelSet
+    input_size: tuple[int, int]  # (width, height) the network was trained at
+
+    def step(
+        self, frames: NDArray[np.uint8], states: Sequence[Any], confidence: bool = False
+    ) -> tuple[Prediction, list[Any]]:
+        """Segment RGB uint8 (N, H, W, 3), one frame of each of N streams; a state of None starts a stream afresh."""

@@ -1,0 +1,115 @@
+"""One camera's stream of frames through an engine: its memory, and when to forget."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.config import StreamConfig
+from vidseg_ros.engines import Engine
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera frame: RGB uint8 (H, W, 3), its stamp in seconds, and what identifies the camera's set-up."""
+
+    rgb: NDArray[np.uint8]
+    stamp: float
+    frame_id: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result at the resolution of the frame.
+
+    labels: ids uint8 (H, W). confidence: probability of the chosen class, uint8 0..255 (H, W), or None.
+    reset: why the past was forgotten before this frame, or "".
+    """
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None
+    reset: str
+
+
+class FrameStream:
+    """The memory of one camera; live node, replay and evaluation all run this."""
+
+    def __init__(self, engine: Engine, config: StreamConfig | None = None) -> None:
+        self.engine = engine
+        self.config = config or StreamConfig()
+        self.state: Any = None
+        self._last: Frame | None = None
+
+    def step(self, frame: Frame, confidence: bool = False) -> Segmentation:
+        """Segment the next frame."""
+        return step_together([self], [frame], confidence)[0]
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self.state = None
+        self._last = None
+
+    def _admit(self, frame: Frame) -> str:
+        """Forget the past where ``frame`` does not continue it; returns why, or ""."""
+        reason = self._break(self._last, frame) if self._last else ""
+        if reason:
+            self.state = None
+        self._last = frame
+        return reason
+
+    def _break(self, last: Frame, frame: Frame) -> str:
+        elapsed = frame.stamp - last.stamp
+        if elapsed < 0:
+            return f"time ran back by {-elapsed:.3f} s"
+        if elapsed > self.config.max_gap:
+            return f"time jumped by {elapsed:.3f} s (max_gap is {self.config.max_gap} s)"
+        if frame.rgb.shape != last.rgb.shape:
+            return "resolution changed from {1}x{0} to {3}x{2}".format(*last.rgb.shape[:2], *frame.rgb.shape[:2])
+        for what in ("frame_id", "encoding"):
+            if getattr(frame, what) != getattr(last, what):
+                return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
+        return ""
+
+    def _network_input(self, frame: Frame) -> NDArray[np.uint8]:
+        size = self.config.size or self.engine.input_size
+        return resize(frame.rgb, size, cv2.INTER_LINEAR)
+
+
+def step_together(
+    streams: Sequence[FrameStream], frames: Sequence[Frame], confidence: bool = False
+) -> list[Segmentation]:
+    """Segment one frame of each of several streams of one engine; equal network sizes share a batch."""
+    resets = [stream._admit(frame) for stream, frame in zip(streams, frames, strict=True)]
+    inputs = [stream._network_input(frame) for stream, frame in zip(streams, frames, strict=True)]
+    batches: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, image in enumerate(inputs):
+        batches[image.shape].append(index)
+    results: dict[int, Segmentation] = {}
+    for members in batches.values():
+        prediction, states = streams[0].engine.step(
+            np.stack([inputs[i] for i in members]), [streams[i].state for i in members], confidence
+        )
+        for row, i in enumerate(members):
+            streams[i].state = states[row]
+            height, width = frames[i].rgb.shape[:2]
+            labels, certainty = (
+                None if plane is None else resize(plane[row], (width, height), cv2.INTER_NEAREST)
+                for plane in (prediction.labels, prediction.confidence)
+            )
+            assert labels is not None
+            results[i] = Segmentation(labels, certainty, resets[i])
+    return [results[i] for i in range(len(streams))]
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int], how: int) -> NDArray[np.uint8]:
+    """Resize an image to (width, height), where that differs."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
