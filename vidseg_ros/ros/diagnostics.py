@@ -1,0 +1,63 @@
+"""Counters and latencies of one camera, and how they look in /diagnostics."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+WINDOW = 200  # latest frames of which the percentiles are taken
+
+
+@dataclass
+class Statistics:
+    """What happened to the frames of one camera: received = processed + dropped + rejected + at most two under way."""
+
+    received: int = 0
+    processed: int = 0
+    dropped: int = 0  # replaced by a newer frame while the network was busy
+    rejected: int = 0  # held no usable image
+    resets: int = 0
+    repeated: int = 0  # had the stamp of the frame before
+    last_problem: str = ""
+    model_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    total_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def values(self) -> dict[str, str]:
+        """Return the figures by the names that users see; milliseconds have two decimals."""
+        counters = ("received", "processed", "dropped", "rejected", "resets", "repeated")
+        figures = {name: str(getattr(self, name)) for name in counters}
+        for name, samples in (("model_ms", self.model_ms), ("total_ms", self.total_ms)):
+            for percent in (50, 95):
+                figures[f"{name}_p{percent}"] = f"{np.percentile(samples, percent):.2f}" if samples else "nan"
+        return figures | {"last_problem": self.last_problem}
+
+
+class Reporter:
+    """Turns statistics into a DiagnosticStatus; warns while new problems arrive."""
+
+    def __init__(self, name: str, hardware: str, topic: str) -> None:
+        self._name, self._hardware, self._topic = name, hardware, topic
+        self._seen = (0, 0)  # received, rejected at the last report
+
+    def status(self, statistics: Statistics) -> DiagnosticStatus:
+        """Report what happened since the last call."""
+        received, rejected = statistics.received - self._seen[0], statistics.rejected - self._seen[1]
+        self._seen = (statistics.received, statistics.rejected)
+        level, text = DiagnosticStatus.OK, "segmenting"
+        if rejected:
+            level, text = DiagnosticStatus.WARN, f"{rejected} bad frames: {statistics.last_problem}"
+        elif not received:
+            level, text = (
+                DiagnosticStatus.WARN,
+                f"no new image on {self._topic}; check its name and QoS (best effort works)",
+            )
+        return make_status(self._name, self._hardware, level, text, statistics.values())
+
+
+def make_status(name: str, hardware: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:
+    """Build the message."""
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=text, hardware_id=hardware, values=pairs)

@@ -1,0 +1,225 @@
+"""The lifecycle node ``segmentation``: image in -> FrameStream -> label image out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from functools import partial
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_srvs.srv import Trigger
+
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.engines import Engine, TorchEngine
+from vidseg_ros.errors import UserError
+from vidseg_ros.ros.camera import INPUT_QOS, Camera, Received
+from vidseg_ros.ros.conversions import BadFrame, find_decoder
+from vidseg_ros.ros.diagnostics import make_status
+from vidseg_ros.ros.label_info import publish_label_info
+from vidseg_ros.ros.latest import LatestQueue
+from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
+from vidseg_ros.ros.transport import use_large_image_transport
+from vidseg_ros.stream import step_together
+
+
+class SegmentationNode(LifecycleNode):
+    """The executor only puts messages into a queue; a worker thread takes the newest of each camera from it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("segmentation", **options)
+        declare_parameters(self)
+        self._engine: Engine | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._subscriptions_used: list[Any] = []
+        self._label_info: Any = None
+        self._worker: Thread | None = None
+        self._queue: LatestQueue[str, Received] = LatestQueue()
+        self._decoder = find_decoder()
+        self._problem = "not configured"
+        self.create_service(Trigger, "~/reset_state", self._on_reset_state)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(self.get_parameter("diagnostics_period").value, self._report)
+
+    # -- life cycle: create in configure, work between activate and deactivate, give back in cleanup
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create topics; a wrong parameter is logged in one line and can be mended."""
+        try:
+            parameters = read_parameters(self)
+            self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
+            self._create_cameras(parameters, self._engine)
+        except UserError as error:
+            self._problem = str(error)
+            self.get_logger().error(f"cannot configure: {error}")
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._problem = ""
+        return TransitionCallbackReturn.SUCCESS
+
+    def _create_cameras(self, parameters: Parameters, engine: Engine) -> None:
+        names = [name for name in parameters.cameras if name] or [""]
+        if len(set(names)) < len(names):
+            raise UserError(f"cameras is {names}; give each camera a name of its own")
+        for name in names:
+            camera = self._cameras[name] = Camera(self, name, engine, parameters)
+            self._subscriptions_used.append(
+                self.create_subscription(
+                    camera.message_type,
+                    camera.topic,
+                    partial(self._on_image, name),
+                    INPUT_QOS,
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                    raw=True,
+                )
+            )
+        self._label_info = publish_label_info(self, engine.labels)
+        self._warm_up(parameters, engine)
+
+    def _warm_up(self, parameters: Parameters, engine: Engine) -> None:
+        """Take the first, slow step before the first image comes."""
+        width, height = parameters.stream.size or engine.input_size
+        batch = len(self._cameras)
+        engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start working."""
+        self._queue = LatestQueue()
+        self._worker = Thread(target=self._work, args=(self._queue,), name="segmentation", daemon=True)
+        self._worker.start()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop working and forget the past."""
+        self._stop_worker()
+        for camera in self._cameras.values():
+            camera.stream.reset()
+            camera.note_reset("deactivated")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back, from any state."""
+        self._stop_worker()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _stop_worker(self) -> None:
+        self._queue.close()
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
+
+    def _release(self) -> None:
+        for subscription in self._subscriptions_used:
+            self.destroy_subscription(subscription)
+        for camera in self._cameras.values():
+            camera.destroy()
+        if self._label_info is not None:
+            self.destroy_publisher(self._label_info)
+        self._subscriptions_used, self._cameras, self._engine, self._label_info = [], {}, None, None
+        self._problem = self._problem or "not configured"
+
+    # -- from image message to label message
+
+    def _on_image(self, name: str, data: bytes) -> None:
+        """Take a message from the executor; never waits."""
+        if self._worker is None:
+            return
+        camera = self._cameras[name]
+        camera.statistics.received += 1
+        if self._queue.put(name, Received(data)):
+            camera.statistics.dropped += 1
+
+    def _work(self, queue: LatestQueue[str, Received]) -> None:
+        """Process the newest messages until the queue closes; nothing in a frame may end this loop."""
+        while (waiting := queue.take()) is not None:
+            try:
+                self._process(waiting)
+            except Exception as error:  # out of memory, a lost GPU, ...
+                for name in waiting:
+                    self._cameras[name].reject(error)
+
+    def _process(self, waiting: dict[str, Received]) -> None:
+        """Segment one message of each camera that has one, in one batch."""
+        frames = {}
+        for name, received in waiting.items():
+            try:
+                frames[name] = self._cameras[name].read(received, self._decoder)
+            except BadFrame as problem:
+                self._cameras[name].reject(problem)
+        if not frames:
+            return
+        cameras = [self._cameras[name] for name in frames]
+        start = time.perf_counter()
+        results = step_together(
+            [camera.stream for camera in cameras],
+            [frame for _, frame in frames.values()],
+            any(camera.wants("confidence") for camera in cameras),
+        )
+        model_ms = 1e3 * (time.perf_counter() - start)
+        for camera, (name, (header, frame)), result in zip(cameras, frames.items(), results, strict=True):
+            camera.publish(header, frame, result)
+            camera.note(waiting[name], result, model_ms)
+
+    # -- services and diagnostics
+
+    def _on_reset_state(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        for camera in self._cameras.values():
+            camera.reset_requested = True
+            camera.note_reset("service called")
+        response.success = bool(self._cameras)
+        response.message = "the past is forgotten" if self._cameras else self._problem
+        return response
+
+    def _report(self) -> None:
+        array = DiagnosticArray()
+        array.header.stamp = self.get_clock().now().to_msg()
+        if self._worker is None:
+            text = self._problem or "configured, not active"
+            array.status = [make_status(self.get_fully_qualified_name(), "", DiagnosticStatus.WARN, text, {})]
+        else:
+            array.status = [camera.reporter.status(camera.statistics) for camera in self._cameras.values()]
+        self._diagnostics.publish(array)
+
+    def autostart(self) -> None:
+        """Configure and activate, where the parameter says so."""
+        if (
+            self.get_parameter("autostart").value
+            and self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        ):
+            self.get_logger().info(f"segmenting {', '.join(camera.topic for camera in self._cameras.values())}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until it is told to stop; returns the exit code."""
+    use_large_image_transport()
+    rclpy.init(args=arguments)
+    node = SegmentationNode()
+    try:
+        node.autostart()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
+        node._stop_worker()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

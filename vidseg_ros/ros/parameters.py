@@ -1,0 +1,76 @@
+"""The parameters of the node: name, default, meaning and range of each, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from vidseg_ros.config import StreamConfig, require_one_of
+
+TRANSPORTS = ("raw", "compressed")
+
+
+def _parameter(
+    default: Any, text: str, low: float | None = None, high: float | None = None, fixed: bool = False
+) -> Any:
+    """Declare a field with its description and range; ``fixed`` parameters cannot change while the node runs."""
+    factory = list if isinstance(default, list) else None
+    about = {"text": text, "range": None if low is None else (low, high), "fixed": fixed}
+    if factory:
+        return field(default_factory=lambda: list(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Values are taken when the node is configured."""
+
+    model: str = _parameter("", "Checkpoint (.safetensors) or name of shipped weights; empty: the default weights")
+    device: str = _parameter("auto", "Device of the network: auto, cpu, cuda, cuda:1, ...")
+    image_transport: str = _parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
+    cameras: list[str] = _parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
+    size: list[int] = _parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
+    max_gap: float = _parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
+    threads: int = _parameter(0, "CPU threads of the network; 0: as many as there are cores", 0, 1024)
+    overlay_opacity: float = _parameter(0.5, "How much of the overlay is label colour", 0.0, 1.0)
+    diagnostics_period: float = _parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
+    autostart: bool = _parameter(True, "Configure and activate the node when it starts", fixed=True)
+
+    def __post_init__(self) -> None:
+        require_one_of("image_transport", self.image_transport, TRANSPORTS)
+
+    @property
+    def stream(self) -> StreamConfig:
+        """The part that the streams need."""
+        width, height = self.size if len(self.size) == 2 else (-1, -1)
+        return StreamConfig(self.max_gap, (width, height) if any(self.size) else None)
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare all parameters with their descriptors."""
+    defaults = Parameters()
+    for item in fields(Parameters):
+        node.declare_parameter(item.name, getattr(defaults, item.name), _descriptor(item.metadata, item.type))
+
+
+def _descriptor(about: Any, kind: object) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=about["text"], read_only=about["fixed"])
+    if about["range"] is not None:
+        low, high = about["range"]
+        if kind == "int":
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor
+
+
+def read_parameters(node: Node) -> Parameters:
+    """Read and check the current values. Raises UserError."""
+    return Parameters(**{item.name: _plain(node.get_parameter(item.name).value) for item in fields(Parameters)})
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float) else list(value)

@@ -1,0 +1,70 @@
+"""What the demo plays: image messages from a bag, a video, a folder or the street world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from vidseg_ros.data.readers import Video, read_folder, read_video
+from vidseg_ros.errors import UserError
+from vidseg_ros.ros.bag import read_images
+from vidseg_ros.ros.conversions import to_image
+from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
+
+FRAME_ID = "camera"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Image messages in order, and how many there are."""
+
+    messages: Iterator[Image] | Iterator[CompressedImage]
+    count: int
+    compressed: bool = False
+
+
+def open_source(path: Path, fps: float, topic: str) -> Source:
+    """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
+    if not path.exists():
+        raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
+    if path.is_dir() and not any(path.glob("*.yaml")) and not any(path.glob("*.mcap")) and not any(path.glob("*.db3")):
+        return _from_video(read_folder(path, fps))
+    return _from_bag(path, topic) if path.is_dir() else _from_video(read_video(path))
+
+
+def _from_bag(path: Path, topic: str) -> Source:
+    images = read_images(path, topic)
+    kind = CompressedImage if images.compressed else Image
+    return Source((deserialize_message(data, kind) for data in images.messages), images.count, images.compressed)
+
+
+def _from_video(video: Video) -> Source:
+    messages = (to_image(rgb, "rgb8", make_header(index / video.fps)) for index, rgb in enumerate(video.frames))
+    return Source(messages, video.count)
+
+
+def street_source(frames: int, seed: int) -> Source:
+    """Drive through the built-in street world."""
+    config = StreetWorldConfig(seed=seed)
+    world = StreetWorld(config)
+    return _from_video(Video((world.frame(index).rgb for index in range(frames)), frames, config.fps))
+
+
+def first(source: Source, frames: int | None) -> Source:
+    """Keep the first ``frames`` messages; None keeps all."""
+    if frames is None:
+        return source
+    return Source(islice(source.messages, frames), min(source.count, frames), source.compressed)
+
+
+def make_header(seconds: float) -> Header:
+    """Return a header with the stamp ``seconds``."""
+    header = Header(frame_id=FRAME_ID)
+    header.stamp.sec, header.stamp.nanosec = divmod(round(seconds * 1e9), 10**9)
+    return header
