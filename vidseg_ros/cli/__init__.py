@@ -1,0 +1,1 @@
+"""The command line: ``vidseg VERB``; each verb is one small file."""

@@ -1,0 +1,90 @@
+"""``vidseg demo``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.cli.common import CONSOLE, print_table, write_json
+from vidseg_ros.engines.torch import find_device
+from vidseg_ros.errors import UserError
+
+STREET_FRAMES = 150
+EXAMPLE = "vidseg demo --input drive.mp4 --output demo_output"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--input", type=Path, help="a bag, a video or a folder of images (default: the street world)")
+    parser.add_argument("--checkpoint", default="", help="a .safetensors file (default: the weights of the package)")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the results")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--rate", type=float, help="play at this many Hz (default: wait for the answer to each frame)")
+    parser.add_argument(
+        "--frames", type=int, help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
+    )
+    parser.add_argument("--fps", type=float, default=15.0, help="stamps of a folder's images (default: 15)")
+    parser.add_argument("--topic", default="", help="image topic of a bag that has several")
+    parser.add_argument("--seed", type=int, default=0, help="which street to drive through (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    if find_spec("rclpy") is None:
+        raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
+    for name in ("frames", "fps", "rate"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} is {value}; it must be above 0")
+    load_checkpoint(options.checkpoint)  # say now what is wrong with it, not in the node
+    find_device(options.device)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "node.log").touch()
+    except OSError as error:
+        raise UserError(f"cannot write to '{options.output}' ({error.strerror}); name another --output") from error
+    figures = _play(options)
+    rows = figures["frames"] | {"resets": figures["resets"]}
+    for name in ("latency_ms", "model_ms"):
+        rows |= {f"{name} {percentile}": value for percentile, value in figures[name].items()}
+    print_table("segmentation over DDS", rows)
+    CONSOLE.print(f"results: {options.output}/demo.mp4, demo.png, bag/, node.log")
+    write_json(options.json, figures)
+
+
+def _play(options: Namespace) -> dict[str, Any]:
+    """Start the node, play the source to it, and return the figures."""
+    # imported here: `vidseg` works without ROS
+    import rclpy  # noqa: PLC0415
+
+    from vidseg_ros.ros.demo import Demo, NodeProcess  # noqa: PLC0415
+    from vidseg_ros.ros.sources import first, open_source, street_source  # noqa: PLC0415
+    from vidseg_ros.ros.transport import use_large_image_transport  # noqa: PLC0415
+
+    if options.input is None:
+        source = street_source(options.frames or STREET_FRAMES, options.seed)
+    else:
+        source = first(open_source(options.input, options.fps, options.topic), options.frames)
+    namespace = f"/vidseg_demo_{os.getpid()}"
+    parameters = {"model": options.checkpoint, "device": options.device}
+    parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
+    use_large_image_transport()
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[sys.argv[0]])
+    process = NodeProcess(namespace, {k: v for k, v in parameters.items() if v != ""}, options.output / "node.log")
+    try:
+        with Progress(console=CONSOLE, transient=True) as bar:
+            task = bar.add_task("play", total=source.count)
+            outcome = Demo(namespace, source, options.output).run(process, options.rate, lambda: bar.advance(task))
+    finally:
+        process.stop()
+        rclpy.try_shutdown()
+    return outcome.figures()

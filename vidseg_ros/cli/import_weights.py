@@ -1,0 +1,28 @@
+"""``vidseg import-weights``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from vidseg_ros.cli.common import print_table
+from vidseg_ros.importers import import_weights
+
+EXAMPLE = "vidseg import-weights espnet_p_2_q_8_camvid.pth espnet_camvid.safetensors"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", type=Path, help="the official .pth file")
+    parser.add_argument("output", type=Path, help="the .safetensors file to write")
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    checkpoint = import_weights(options.file)
+    checkpoint.save(options.output)
+    config = checkpoint.network.config
+    parameters = sum(p.numel() for p in checkpoint.network.parameters())
+    rows = {"labels": checkpoint.labels.name, "p, q": f"{config.p}, {config.q}", "parameters": f"{parameters:,}"}
+    rows |= {"memory": config.cell.position if config.cell else "none", **checkpoint.about}
+    print_table(str(options.output), rows)

@@ -1,0 +1,42 @@
+"""Entry point of ``vidseg``: find the verb, run it, turn bad input into one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from vidseg_ros import __version__
+from vidseg_ros.errors import UserError
+
+VERBS = {
+    "demo": "play video through the real node and show what it answers",
+    "evaluate": "measure a checkpoint on labelled sequences",
+    "import-weights": "convert an official ESPNet or F2F file",
+    "train": "train a network",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    overview = argparse.ArgumentParser("vidseg", description="Temporally consistent semantic segmentation.")
+    overview.add_argument("--version", action="version", version=__version__)
+    verbs = overview.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, text in VERBS.items():
+        parser = verbs.add_parser(name, help=text, add_help=arguments[:1] == [name])
+        if arguments[:1] == [name]:
+            module = import_module(f"vidseg_ros.cli.{name.replace('-', '_')}")
+            parser.description = f"{text[0].upper()}{text[1:]}."
+            parser.epilog = f"example: {module.EXAMPLE}"
+            module.add_arguments(parser)
+            parser.set_defaults(run=module.main)
+    options = overview.parse_args(arguments)
+    try:
+        options.run(options)
+    except UserError as error:
+        print(f"vidseg {options.verb}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
