@@ -1,0 +1,1 @@
+"""Built-in worlds that make video with exact labels and exact optical flow."""

@@ -1,0 +1,171 @@
+"""A camera drives down an endless made-up street: pictures, exact labels and exact optical flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.errors import UserError
+from vidseg_ros.simulation.render import Camera, Light, Painting, Placed, colors, flow, paint_scene
+from vidseg_ros.simulation.scene import Scene
+from vidseg_ros.simulation.street import lot
+
+Floats = NDArray[np.float64]
+
+_HORIZON = 0.45  # share of the picture above the horizon when the camera is level
+_FOCAL = 0.85  # focal length as a share of the picture's width
+_GRAIN_MARGIN = 64
+
+
+@dataclass(frozen=True)
+class StreetWorldConfig:
+    """Size and pace of the video and quality of the camera; ``seed`` draws the street and all that moves in it."""
+
+    width: int = 480
+    height: int = 360
+    fps: float = 15.0
+    seed: int = 0
+    speed: float = 9.0  # mean of the built-in drive, m/s
+    sway: float = 0.3  # m the drive wanders off the middle of its lane, at most
+    flicker: float = 0.02  # deviation of the exposure from frame to frame, as a share
+    noise: float = 3.0  # deviation of the sensor noise, grey levels
+    blur: float = 0.6  # deviation of the lens blur, pixels
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height", "seed"):
+            if int(getattr(self, name)) != getattr(self, name):
+                raise UserError(f"street world {name} {getattr(self, name)} is not a whole number; use one")
+        _check("width", self.width, 16, 4096)
+        _check("height", self.height, 16, 4096)
+        _check("fps", self.fps, 0.1, 1000)
+        _check("seed", self.seed, 0, 2**31 - 1)
+        _check("speed", self.speed, 0.5, 40)
+        _check("sway", self.sway, 0, 0.6)
+        _check("flicker", self.flicker, 0, 0.5)
+        _check("noise", self.noise, 0, 64)
+        _check("blur", self.blur, 0, 5)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also catches NaN
+        raise UserError(f"street world {name} {value} is out of range; use {low} to {high}")
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Place of the camera: x down the street, y to the left of its middle, metres.
+
+    ``heading`` turns left from +x and ``pitch`` looks down, rad.
+    """
+
+    x: float
+    y: float
+    heading: float = 0.0
+    pitch: float = 0.0
+    height: float = 1.4
+
+
+@dataclass(frozen=True, eq=False)
+class WorldFrame:
+    """One picture with its truth."""
+
+    rgb: NDArray[np.uint8]  # (H, W, 3)
+    labels: NDArray[np.uint8]  # (H, W), CamVid ids
+    stamp: float  # seconds
+    _painting: Painting = field(repr=False)
+    _later: Floats = field(repr=False)
+
+    @cached_property
+    def flow(self) -> NDArray[np.float32]:
+        """Forward motion (dx, dy) in pixels of the surface point at each pixel until the next frame, (H, W, 2).
+
+        Whether the point is hidden there does not matter. Worked out when first asked for.
+        """
+        return flow(self._painting, self._later)
+
+
+class StreetWorld:
+    """The street of one configuration; every frame depends on nothing but that and its index."""
+
+    def __init__(self, config: StreetWorldConfig = StreetWorldConfig()) -> None:
+        self.config = config
+        self._scene = Scene(config.seed, config.speed)
+        rng = lot(config.seed, 7)
+        self._phases = rng.uniform(0, 2 * np.pi, 12)
+        shape = (config.height + _GRAIN_MARGIN, config.width + _GRAIN_MARGIN, 3)
+        self._grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+
+    def frame(self, index: int) -> WorldFrame:
+        """Return frame ``index`` (0, 1, 2 ...) of the built-in drive."""
+        if index < 0:
+            raise UserError(f"street world frame {index} does not exist; use 0 or more")
+        time, later = index / self.config.fps, (index + 1) / self.config.fps
+        return self.render(self.drive(time), time, self.drive(later), later)
+
+    def drive(self, time: float) -> Pose:
+        """Return where the built-in drive has the camera at ``time``, seconds."""
+        config, phase = self.config, self._phases
+        surge = 0.3 * config.speed / 0.25  # the speed varies by 30 %
+        x = config.speed * time + min(surge, 5.0) * np.sin(0.25 * time + phase[0])
+        sway = [(0.7 * config.sway, 1 / 14, phase[1]), (0.3 * config.sway, 1 / 5, phase[2])]
+        y = self._scene.street.lane + sum(size * np.sin(x * rate + start) for size, rate, start in sway)
+        heading = sum(size * rate * np.cos(x * rate + start) for size, rate, start in sway)
+        heading += 0.03 * np.sin(x / 60 + phase[3]) + 0.012 * np.sin(x / 17 + phase[4])
+        bump = 0.0035 * np.sin(x / 1.9 + phase[5]) + 0.003 * np.sin(x / 4.7 + phase[6])
+        return Pose(float(x), float(y), float(heading), float(bump), 1.4)
+
+    def render(
+        self, pose: Pose, time: float, next_pose: Pose | None = None, next_time: float | None = None
+    ) -> WorldFrame:
+        """Return what a camera at ``pose`` sees at ``time`` (s), with the flow until it is at ``next_pose``.
+
+        Without ``next_pose`` the camera stands still; without ``next_time`` the next frame is one frame period later.
+        """
+        later = time + 1 / self.config.fps if next_time is None else next_time
+        camera, next_camera = self._camera(pose), self._camera(next_pose or pose)
+        view = self._scene.near(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
+        painting = paint_scene(view.polygons, view.motion(time, camera.place), camera, time)
+        moved = Placed.of(painting.polygons, view.motion(later, next_camera.place), next_camera, later)
+        rgb = self._expose(colors(painting, self._light(time)), time)
+        return WorldFrame(rgb, painting.labels, time, painting, moved.axes @ painting.placed.from_rays)
+
+    def _camera(self, pose: Pose) -> Camera:
+        config = self.config
+        cos, sin, level, dip = np.cos(pose.heading), np.sin(pose.heading), np.cos(pose.pitch), np.sin(pose.pitch)
+        right = np.asarray([sin, -cos, 0.0])
+        ahead = np.asarray([cos * level, sin * level, -dip])
+        axes = np.stack([right, np.cross(ahead, right), ahead])
+        center = ((config.width - 1) / 2, (config.height - 1) * _HORIZON)
+        place = np.asarray([pose.x, pose.y, pose.height])
+        return Camera(config.width, config.height, _FOCAL * config.width, center, place, axes)
+
+    def _light(self, time: float) -> Light:
+        """Let clouds, colour and exposure drift slowly, and the exposure flicker."""
+        street, phase = self._scene.street, self._phases
+        cloud = 0.75 + 0.25 * np.sin(0.11 * time + phase[7])
+        low = 1 - np.sin(street.sun[0])
+        warm = 0.02 * np.sin(0.07 * time + phase[8])
+        sun = street.clear * cloud * np.asarray([1.0, 0.93 - 0.12 * low, 0.82 - 0.3 * low])
+        ambient = (1.0 - 0.36 * street.clear) * np.asarray([0.97 + warm, 1.0, 1.06 - warm])
+        drift = 1 + 0.07 * np.sin(0.23 * time + phase[9]) + 0.04 * np.sin(0.61 * time + phase[10])
+        jitter = 1 + self.config.flicker * np.clip(self._lot(time).standard_normal(), -3, 3)
+        haze = np.asarray([0.76, 0.79, 0.83])
+        return Light(street.to_sun, sun, ambient, haze, float(drift * jitter))
+
+    def _lot(self, time: float) -> np.random.Generator:
+        return lot(self.config.seed, 8, round(time * 1000))
+
+    def _expose(self, picture: NDArray[np.uint8], time: float) -> NDArray[np.uint8]:
+        """Add the blur of the lens and the noise of the sensor."""
+        config = self.config
+        if config.blur:
+            picture = np.asarray(cv2.GaussianBlur(picture, (3, 3), config.blur))
+        if not config.noise:
+            return picture
+        top, left = self._lot(time).integers(0, _GRAIN_MARGIN, 2).tolist()
+        grain = self._grain[top : top + config.height, left : left + config.width]
+        return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U))
