@@ -1,0 +1,32 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and a package index; the rest they install into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv demo test lint docs clean
+
+venv: .venv/.ready
+
+.venv/.ready: setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet torch==2.13.0  # first and pinned: others may draw in gigabytes
+	$(BIN)/pip install --quiet --editable '.[ros,test]'
+	touch $@
+
+demo: venv
+	$(BIN)/vidseg demo --output demo_output --json demo_output/demo.json
+
+test: venv lint
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# every figure and picture of README.md and docs/
+docs: venv
+	$(BIN)/python docs/figures.py
+
+clean:
+	rm -rf .venv demo_output build install log
