@@ -1,0 +1,52 @@
+import os
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.data.camvid import data_root
+from vidseg_ros.labels import CAMVID
+from vidseg_ros.networks import build
+
+# Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+SIZE = (96, 64)
+
+
+def tiny_network(position="L1b", seed=0, **cell):
+    torch.manual_seed(seed)
+    memory = CellConfig(position, state_size=(8, 12), **cell) if position else None
+    return build(NetworkConfig(p=1, q=1, cell=memory, input=InputConfig(SIZE))).eval()
+
+
+@pytest.fixture
+def checkpoint():
+    return Checkpoint(tiny_network(), CAMVID)
+
+
+@pytest.fixture
+def checkpoint_file(checkpoint, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    checkpoint.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def camvid_val() -> Path:
+    folder = data_root() / "camvid" / "val"
+    if not folder.is_dir():
+        pytest.skip("CamVid is not here; set VIDSEG_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def official_weights() -> Path:
+    folder = data_root().parent / "weights"
+    if not folder.is_dir():
+        pytest.skip("the official weights are not here")
+    return folder
