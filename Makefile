@@ -25,7 +25,7 @@ lint: venv
 	$(BIN)/mypy
 
 # every figure and picture of README.md and docs/
-docs: venv
+docs: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python docs/figures.py
 
 clean:

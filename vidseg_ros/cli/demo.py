@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, default=15.0, help="stamps of a folder's images (default: 15)")
     parser.add_argument("--topic", default="", help="image topic of a bag that has several")
     parser.add_argument("--seed", type=int, default=0, help="which street to drive through (default: 0)")
+    parser.add_argument("--size", type=image_size, default=(480, 360), help="pixels of the street (default: 480x360)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
+    return int(width), int(height)
 
 
 def main(options: Namespace) -> None:
@@ -70,7 +79,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     from vidseg_ros.ros.transport import use_large_image_transport  # noqa: PLC0415
 
     if options.input is None:
-        source = street_source(options.frames or STREET_FRAMES, options.seed)
+        source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
     else:
         source = first(open_source(options.input, options.fps, options.topic), options.frames)
     namespace = f"/vidseg_demo_{os.getpid()}"

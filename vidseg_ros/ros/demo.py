@@ -29,6 +29,7 @@ OUTPUTS = ("label", "color", "overlay")
 START_TIMEOUT = 90.0  # seconds until the node must be ready
 FRAME_TIMEOUT = 30.0  # seconds until a frame must be answered when nothing may be dropped
 REPORT_TIMEOUT = 15.0  # seconds until the node must have reported on all frames
+FRESH_REPORTS = 3  # the first may be older than the last frame
 REMEMBERED = 64  # sent frames that still wait for their answer
 CAMERA_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 
@@ -39,7 +40,6 @@ class Outcome:
 
     sent: int = 0
     labels: int = 0
-    unanswered: int = 0  # only counted where each frame waits for its answer
     latency_ms: list[float] = field(default_factory=list)
     node: dict[str, str] = field(default_factory=dict)
 
@@ -93,6 +93,7 @@ class Demo:
         self._source = source
         self._name = f"{namespace}/segmentation"
         self._outcome = Outcome()
+        self._reports = 0
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._answers: dict[int, set[str]] = {}
         self._node = rclpy.create_node("demo", namespace=namespace)
@@ -115,6 +116,7 @@ class Demo:
                 self._send(message, wait=rate is None)
                 process.require_alive()
                 progress()
+            self._reports = 0
             if not self._spin_until(self._complete, REPORT_TIMEOUT):
                 raise process.problem(f"did not report on all frames within {REPORT_TIMEOUT:.0f} s")
         return self._outcome
@@ -133,10 +135,10 @@ class Demo:
         return bool(self._publisher.get_subscription_count()) and all(map(self._node.count_publishers, topics))
 
     def _complete(self) -> bool:
-        """Tell whether the node has reported on all that it received, and all its labels have arrived."""
+        """Tell whether the node has freshly reported on all that it received, and all its labels have arrived."""
         counts = {name: int(self._outcome.node[name]) for name in ("received", "processed", "dropped", "rejected")}
         settled = counts["received"] == counts["processed"] + counts["dropped"] + counts["rejected"]
-        return settled and self._outcome.labels >= counts["processed"] and self._outcome.labels > 0
+        return self._reports >= FRESH_REPORTS and settled and self._outcome.labels == counts["processed"]
 
     def _send(self, message: Any, wait: bool) -> None:
         stamp = nanoseconds(message)
@@ -147,8 +149,8 @@ class Demo:
             self._answers.pop(self._pending.popitem(last=False)[0], None)
         self._publisher.publish(message)
         self._outcome.sent += 1
-        if wait and not self._spin_until(lambda: len(self._answers.get(stamp, OUTPUTS)) == len(OUTPUTS), FRAME_TIMEOUT):
-            self._outcome.unanswered += 1
+        if wait:
+            self._spin_until(lambda: len(self._answers.get(stamp, OUTPUTS)) == len(OUTPUTS), FRAME_TIMEOUT)
 
     def _on_answer(self, output: str, data: bytes) -> None:
         now = time.perf_counter()
@@ -167,6 +169,7 @@ class Demo:
         for status in message.status:
             if status.name.startswith(f"{self._name}: ") and status.values:
                 self._outcome.node = {pair.key: pair.value for pair in status.values}
+                self._reports += 1
 
     def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Serve callbacks until ``done``, at most for ``seconds``; returns whether it was done."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
@@ -208,9 +208,11 @@ def main(arguments: list[str] | None = None) -> int:
     use_large_image_transport()
     rclpy.init(args=arguments)
     node = SegmentationNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
         node.autostart()
-        rclpy.spin(node)
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

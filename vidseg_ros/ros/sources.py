@@ -49,9 +49,9 @@ def _from_video(video: Video) -> Source:
     return Source(messages, video.count)
 
 
-def street_source(frames: int, seed: int) -> Source:
-    """Drive through the built-in street world."""
-    config = StreetWorldConfig(seed=seed)
+def street_source(frames: int, seed: int, size: tuple[int, int]) -> Source:
+    """Drive through the built-in street world with a camera of (width, height) ``size``."""
+    config = StreetWorldConfig(width=size[0], height=size[1], seed=seed)
     world = StreetWorld(config)
     return _from_video(Video((world.frame(index).rgb for index in range(frames)), frames, config.fps))
 

@@ -1,0 +1,101 @@
+"""Measure everything that the documents state: ``make docs``. Writes docs/results.md, docs/figures.json, docs/demo.png.
+
+CamVid and the official weights are found through VIDSEG_DATA; without them their rows keep the figures committed before.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from vidseg_ros.data.camvid import data_root
+
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures.json"
+OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
+SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+SIZES = ("480x360", "640x480", "1024x512")
+
+
+def vidseg(*arguments, json_file=None):
+    """Run a verb; returns its figures."""
+    command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments)]
+    subprocess.run([*command, *(["--json", str(json_file)] if json_file else [])], check=True)
+    return json.loads(json_file.read_text()) if json_file else None
+
+
+def measure(folder):
+    """Return all figures that can be measured here."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {"evaluate": {}, "demo": {}}
+    out = folder / "figures.json"
+    val = data_root() / "camvid" / "val"
+    if val.is_dir():
+        imported = folder / "official.safetensors"
+        vidseg("import-weights", OFFICIAL, imported)
+        figures["evaluate"]["ESPNet p2 q8, official weights"] = vidseg(
+            "evaluate", imported, "camvid/val", json_file=out
+        )
+        for name in SHIPPED:
+            figures["evaluate"][name] = vidseg("evaluate", name, "camvid/val", json_file=out)
+        demo = ("demo", "--output", folder / "camvid")
+        figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
+    for size in SIZES:
+        demo = ("demo", "--output", folder / "street", "--size", size)
+        figures["demo"][f"street world {size}"] = vidseg(*demo, json_file=out)
+        if size == SIZES[0]:
+            shutil.copy(folder / "street" / "demo.png", DOCS / "demo.png")
+    return figures
+
+
+def table(header, rows):
+    """Return a Markdown table."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def quality(figures):
+    """Return the table of what the checkpoints reach."""
+    names = ("miou", "acc", "cons", "consw")
+    rows = [[name, *(f"{values[key]:.2f}" for key in names)] for name, values in figures.items()]
+    return table(["checkpoint", "mIoU", "Acc", "Cons", "ConsW"], rows)
+
+
+def per_class(figures):
+    """Return the table of intersection over union by class."""
+    classes = list(next(iter(figures.values()))["per_class"])
+    rows = [[name, *(f"{values['per_class'][c]:.1f}" for c in classes)] for name, values in figures.items()]
+    return table(["checkpoint", *classes], rows)
+
+
+def demo(figures):
+    """Return the table of the node over DDS."""
+    rows = []
+    for name, values in figures.items():
+        frames, latency, model = values["frames"], values["latency_ms"], values["model_ms"]
+        overhead = 100 * (latency["p50"] - model["p50"]) / model["p50"]
+        counts = [frames[key] for key in ("sent", "processed", "dropped", "rejected")]
+        times = [f"{latency['p50']:.0f} / {latency['p95']:.0f}", f"{model['p50']:.0f} / {model['p95']:.0f}"]
+        rows.append([name, *counts, values["resets"], *times, f"{overhead:.0f} %"])
+    header = ["input", "sent", "processed", "dropped", "rejected", "resets", "latency ms", "model ms", "overhead"]
+    return table(header, rows)
+
+
+def main():
+    """Measure and write."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder))
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    text = (DOCS / "results.in.md").read_text()
+    for key, value in {
+        "quality": quality(figures["evaluate"]),
+        "per_class": per_class(figures["evaluate"]),
+        "demo": demo(figures["demo"]),
+    }.items():
+        text = text.replace(f"{{{{{key}}}}}", value)
+    (DOCS / "results.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
