@@ -1,0 +1,254 @@
+"""The node over DDS, with a client in a node of its own."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
+from std_srvs.srv import Trigger
+
+from test.ros.conftest import header, picture
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.config import StreamConfig
+from vidseg_ros.engines import TorchEngine
+from vidseg_ros.labels import CAMVID
+from vidseg_ros.stream import Frame, FrameStream
+
+
+def pixels(message):
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, -1).squeeze()
+
+
+def expected_labels(checkpoint_file, frames):
+    stream = FrameStream(TorchEngine(load_checkpoint(checkpoint_file), "cpu"), StreamConfig(max_gap=1e9))
+    return [stream.step(Frame(rgb, float(i))).labels for i, rgb in enumerate(frames)]
+
+
+def test_labels_are_those_of_the_stream_with_the_header_of_the_input(start, checkpoint_file):
+    start_node, start_client = start
+    start_node()
+    client = start_client()
+    frames = [picture(seed=i) for i in range(4)]
+    for i, (rgb, labels) in enumerate(zip(frames, expected_labels(checkpoint_file, frames), strict=True)):
+        answer = client.ask(7 + i / 15 + 1e-9, rgb)
+        assert answer.header == header(7 + i / 15 + 1e-9)
+        assert (answer.height, answer.width, answer.encoding, answer.step) == (48, 64, "mono8", 64)
+        np.testing.assert_array_equal(pixels(answer), labels)
+
+
+def test_all_outputs_agree(start):
+    start_node, start_client = start
+    start_node(overlay_opacity=0.25)
+    client = start_client(outputs=("label", "color", "overlay", "confidence"))
+    rgb = picture()
+    client.ask(1.0, rgb, output="confidence")
+    client.wait(lambda: all(client.answers.values()))
+    images = {name: pixels(messages[-1]) for name, messages in client.answers.items()}
+    np.testing.assert_array_equal(images["color"], CAMVID.palette[images["label"]])
+    np.testing.assert_allclose(images["overlay"], 0.75 * rgb + 0.25 * images["color"], atol=1)
+    assert images["confidence"].shape == (48, 64)
+    assert images["confidence"].min() >= 255 // len(CAMVID)
+    assert client.answers["overlay"][-1].encoding == client.answers["color"][-1].encoding == "rgb8"
+
+
+def test_nothing_is_built_that_nobody_wants(start, monkeypatch):
+    start_node, start_client = start
+    node = start_node()
+    client = start_client(outputs=("label",))
+    monkeypatch.setattr(type(CAMVID), "colorize", lambda *_: pytest.fail("coloured for nobody"))
+    asked = []
+    step = type(node._engine).step
+    monkeypatch.setattr(
+        type(node._engine), "step", lambda self, frames, states, confidence: asked.append(confidence)
+        or step(self, frames, states, confidence)
+    )  # fmt: skip
+    client.ask(1.0)
+    assert asked == [False]
+    assert client.count("rejected") == 0
+
+
+def test_compressed_images(start, checkpoint_file):
+    start_node, start_client = start
+    start_node(image_transport="compressed")
+    client = start_client(compressed=True)
+    rgb = picture()
+    png = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
+    jpeg = cv2.imencode(".jpg", rgb)[1].tobytes()
+    client.publisher.publish(CompressedImage(header=header(1.0), format="png", data=png))
+    client.wait(lambda: client.answers["label"])
+    np.testing.assert_array_equal(pixels(client.answers["label"][0]), expected_labels(checkpoint_file, [rgb])[0])
+    client.publisher.publish(CompressedImage(header=header(1.1), format="jpeg", data=jpeg[: len(jpeg) // 2]))
+    client.wait(lambda: client.count("rejected") == 1)
+    assert "truncated" in client.report()[2]["last_problem"]
+    client.publisher.publish(CompressedImage(header=header(1.2), format="jpeg", data=jpeg))
+    client.wait(lambda: len(client.answers["label"]) == 2)
+
+
+BAD_FIELDS = [
+    ({"step": 10}, "step is 10"),
+    ({"data": [1, 2, 3]}, "data has 3 bytes"),
+    ({"width": 0}, "0x48 pixels"),
+    ({"height": 0}, "64x0 pixels"),
+    ({"encoding": "jpeg2000"}, "unknown encoding 'jpeg2000'"),
+    ({"encoding": "32FC1", "step": 64 * 4, "data": bytes(48 * 64 * 4)}, "32FC1"),
+]
+
+
+def test_bad_frames_are_counted_and_the_node_lives_on(start):
+    start_node, start_client = start
+    start_node()
+    client = start_client()
+    for number, (fields, problem) in enumerate(BAD_FIELDS, 1):
+        client.send(number, **fields)
+        client.wait(lambda number=number: client.count("rejected") == number)
+        assert problem in client.report()[2]["last_problem"]
+        client.ask(number + 0.1)
+    assert client.count("processed") == len(BAD_FIELDS)
+    client.send(100.0, step=1)
+    client.wait(lambda: any(s.level == DiagnosticStatus.WARN and "bad frame" in s.message
+                            for report in client.reports for s in report.status))  # fmt: skip
+
+
+def test_engine_failure_is_a_rejected_frame(start, monkeypatch):
+    start_node, start_client = start
+    node = start_node()
+    client = start_client()
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(node._engine), "step", fail)
+        client.send(1.0)
+        client.wait(lambda: client.count("rejected") == 1)
+    client.ask(1.1)
+
+
+def test_time_and_size_changes_reset_the_state(start):
+    start_node, start_client = start
+    start_node(max_gap=0.5)
+    client = start_client()
+    steps = [(1.0, None, 0), (1.2, None, 0), (1.2, None, 0), (1.1, None, 1), (1.9, None, 2), (2.0, picture(40, 64), 3)]
+    for seconds, rgb, resets in steps:
+        client.ask(seconds, rgb)
+        assert client.count("resets") == resets
+    client.ask(2.1, picture(40, 64), header=header(2.1, "other"))
+    assert client.count("resets") == 4
+    grey = {"encoding": "mono8", "step": 64, "data": bytes(40 * 64)}
+    client.ask(2.2, picture(40, 64), header=header(2.2, "other"), **grey)
+    assert client.count("resets") == 5
+    assert client.count("repeated") == 1
+
+
+def test_reset_service(start, checkpoint_file):
+    start_node, start_client = start
+    start_node()
+    client = start_client()
+    rgb = picture()
+    first = pixels(client.ask(1.0, rgb))
+    client.ask(1.1, rgb)
+    service = client.node.create_client(Trigger, "segmentation/reset_state")
+    client.wait(service.service_is_ready)
+    call = service.call_async(Trigger.Request())
+    client.wait(call.done)
+    assert call.result().success
+    np.testing.assert_array_equal(pixels(client.ask(1.2, rgb)), first)
+    assert client.count("resets") == 1
+
+
+def test_overload_drops_old_frames_and_keeps_the_newest(start, monkeypatch):
+    start_node, start_client = start
+    node = start_node()
+    client = start_client()
+    step = type(node._engine).step
+
+    def slow(*args):
+        time.sleep(0.2)
+        return step(*args)
+
+    monkeypatch.setattr(type(node._engine), "step", slow)
+    for i in range(20):  # four times as fast as the network
+        client.send(1 + i * 0.05)
+        time.sleep(0.05)
+    client.wait(lambda: (v := client.report()[2])["received"] == "20"
+                and int(v["processed"]) + int(v["dropped"]) == 20)  # fmt: skip
+    values = client.report()[2]
+    assert 3 <= int(values["processed"]) <= 9
+    assert client.answers["label"][-1].header == header(1 + 19 * 0.05)
+    assert float(values["total_ms_p95"]) < 2.5 * 200  # waiting and working: never a pile
+
+
+def test_several_cameras_have_a_state_each(start, checkpoint_file):
+    start_node, start_client = start
+    start_node(cameras=["front", "rear"])
+    front, rear = start_client("front"), start_client("rear")
+    frames = {camera: [picture(48, 64 + 16 * k, seed=10 * k + i) for i in range(3)]
+              for k, camera in enumerate((front, rear))}  # fmt: skip
+    for i in range(3):
+        for camera, clip in frames.items():
+            labels = expected_labels(checkpoint_file, clip)[i]
+            np.testing.assert_array_equal(pixels(camera.ask(1 + i / 15, clip[i])), labels)
+    rear.send(2.0, encoding="nonsense")
+    rear.wait(lambda: rear.count("rejected", 1) == 1)
+    front.ask(1.3)
+    assert front.count("rejected", 0) == 0
+
+
+def test_lifecycle_creates_and_gives_back(start, checkpoint_file):
+    start_node, start_client = start
+    node = start_node(activate=False)
+    success = TransitionCallbackReturn.SUCCESS
+    for _ in range(2):
+        assert node.trigger_configure() == success
+        assert node.trigger_activate() == success
+        client = start_client()
+        client.ask(1.0)
+        assert node.trigger_deactivate() == success
+        before = len(client.answers["label"])
+        client.send(1.1)
+        time.sleep(0.3)
+        client.node.destroy_node()
+        assert len(client.answers["label"]) == before
+        assert node.trigger_cleanup() == success
+        assert node._engine is None
+        assert not node.count_publishers("/segmentation/label")
+    assert node.trigger_shutdown() == success
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"model": "/no/such.safetensors"}, "does not exist"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not here"),
+        ({"image_transport": "smoke"}, "use one of raw, compressed"),
+        ({"size": [8, 8]}, "at least 16"),
+        ({"cameras": ["front", "front"]}, "a name of its own"),
+    ],
+)
+def test_wrong_parameters_fail_to_configure_and_can_be_mended(start, checkpoint_file, parameters, problem):
+    start_node, start_client = start
+    node = start_node(activate=False, **parameters)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert problem in node._problem
+    good = {"model": str(checkpoint_file), "device": "cpu", "image_transport": "raw", "size": [0, 0], "cameras": [""]}
+    node.set_parameters([Parameter(name, value=good[name]) for name in parameters])
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    start_client().ask(1.0)
+
+
+def test_out_of_range_parameter_is_refused(start):
+    node = start[0](activate=False)
+    assert not node.set_parameters([Parameter("max_gap", value=-1.0)])[0].successful
+    assert not node.set_parameters([Parameter("autostart", value=False)])[0].successful  # read-only
+
+
+def test_qos_overrides_are_declared(start):
+    node = start[0]()
+    assert node.get_parameter("qos_overrides./image.subscription.reliability").value == "best_effort"
+    assert node.get_parameter("qos_overrides./segmentation/label.publisher.depth").value == 1

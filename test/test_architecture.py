@@ -1,0 +1,83 @@
+"""Holds the fences of docs/architecture.md: imports run downwards, and each runtime has one home."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "vidseg_ros"
+BASE = {"errors"}
+ALLOWED = {
+    "errors": set(),
+    "labels": BASE,
+    "config": BASE,
+    "losses": BASE | {"labels"},
+    "metrics": BASE | {"labels"},
+    "networks": BASE | {"config"},
+    "simulation": BASE | {"labels", "config"},
+    "data": BASE | {"labels", "config", "simulation"},
+    "checkpoint": BASE | {"config", "labels", "networks"},
+    "importers": BASE | {"checkpoint", "config", "labels", "networks"},
+    "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels"},
+    "engines": BASE | {"networks", "checkpoint", "config", "labels"},
+    "stream": BASE | {"engines", "labels", "config"},
+    "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
+    "ros": BASE | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation"},
+    "cli": None,  # may use everything
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces", "cv_bridge", "rosbags"}
+
+
+def imports(file):
+    """Yield the dotted names that a file imports, absolute."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def home(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_run_downwards(file):
+    allowed = ALLOWED[home(file)]
+    modules = {p.stem for p in PACKAGE.iterdir()}
+    used = {n.split(".")[1] for n in imports(file) if n.startswith("vidseg_ros.")} & modules - {home(file)}
+    assert allowed is None or used <= allowed
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_ros_lives_in_ros_only(file):
+    used = {name.split(".")[0] for name in imports(file)}
+    if file == PACKAGE / "cli" / "demo.py":
+        used -= {"rclpy"}  # starts it, inside a function
+    assert home(file) == "ros" or not used & ROS_ONLY
+
+
+def test_offline_work_needs_no_ros():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
+        "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
+        "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_functions_and_files_stay_small():
+    for file in FILES:
+        assert len(file.read_text().splitlines()) <= 400, file
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 45, f"{file}:{node.lineno} {node.name} is long"

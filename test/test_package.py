@@ -1,0 +1,40 @@
+"""What ROS tools read: package.xml, the launch file, the parameter file."""
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from vidseg_ros import __version__
+
+
+def test_package_xml_is_one_that_colcon_accepts(pytestconfig):
+    root = ET.parse(pytestconfig.rootpath / "package.xml").getroot()
+    assert (root.get("format"), root.findtext("name"), root.findtext("version")) == ("3", "vidseg_ros", __version__)
+    assert root.findtext("export/build_type") == "ament_python"
+    user, _, domain = root.find("maintainer").get("email").partition("@")
+    assert user and "." in domain and len(domain.split(".")[-1]) > 1  # colcon ignores packages with a bad address
+
+
+def test_wrappers_are_executable(pytestconfig):
+    for name in ("segmentation_node", "vidseg"):
+        wrapper = pytestconfig.rootpath / "resource" / name
+        assert wrapper.stat().st_mode & 0o111
+        assert wrapper.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+def test_parameter_file_holds_the_defaults(pytestconfig):
+    parameters = pytest.importorskip("vidseg_ros.ros.parameters", exc_type=ImportError)
+    values = yaml.safe_load((pytestconfig.rootpath / "config" / "seg.yaml").read_text())["/**"]["ros__parameters"]
+    assert values == asdict(parameters.Parameters())
+
+
+def test_readme_lists_every_parameter(pytestconfig):
+    parameters = pytest.importorskip("vidseg_ros.ros.parameters", exc_type=ImportError)
+    readme = (pytestconfig.rootpath / "README.md").read_text()
+    for name, default in asdict(parameters.Parameters()).items():
+        shown = default if isinstance(default, str) and default else json.dumps(default)
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"`{shown}`" in row
