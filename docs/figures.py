@@ -1,6 +1,6 @@
-"""Measure everything that the documents state: ``make docs``. Writes docs/results.md, docs/figures.json, docs/demo.png.
+"""Measure everything that the documents state: ``make docs``. Writes results.md, figures.json and demo.png here.
 
-CamVid and the official weights are found through VIDSEG_DATA; without them their rows keep the figures committed before.
+CamVid and the official weights are found through VIDSEG_DATA; without them their rows stay.
 """
 
 import json

@@ -6,31 +6,32 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 PARAMS_FILE = Path(get_package_share_directory("vidseg_ros")) / "config" / "seg.yaml"
 ARGUMENTS = {
     "params_file": (str(PARAMS_FILE), "YAML file with the parameters of the node"),
     "image": ("image", "image topic of the camera"),
     "namespace": ("", "namespace of the node"),
-    "use_sim_time": ("false", "take time from /clock"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     # empty: as in params_file
+    "use_sim_time": ("", "true takes time from /clock"),
     "model": ("", "checkpoint (.safetensors) or name of shipped weights"),
     "device": ("", "auto, cpu, cuda, cuda:1, ..."),
     "image_transport": ("", "raw or compressed"),
 }
-OVERRIDES = ("model", "device", "image_transport")
+OVERRIDES = {"model": str, "device": str, "image_transport": str, "use_sim_time": bool}
 
 
 def start_node(context):
     value = context.launch_configurations
-    overrides = {name: value[name] for name in OVERRIDES if value[name]}
+    overrides = {name: ParameterValue(value[name], value_type=kind) for name, kind in OVERRIDES.items() if value[name]}
     node = Node(
         package="vidseg_ros",
         executable="segmentation_node",
         name="segmentation",
         namespace=value["namespace"],
-        parameters=[value["params_file"], overrides | {"use_sim_time": value["use_sim_time"].lower() == "true"}],
+        parameters=[value["params_file"], overrides],
         remappings=[("image", value["image"]), ("image/compressed", f"{value['image']}/compressed")],
         arguments=["--ros-args", "--log-level", value["log_level"]],
         output="screen",

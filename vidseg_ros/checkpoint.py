@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -57,19 +58,38 @@ class Checkpoint:
 def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` through a temporary file beside it. Raises UserError where that cannot be done."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
-            try:
-                temporary.write(data)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-                Path(temporary.name).chmod(0o644)
-                Path(temporary.name).replace(path)
-            except OSError:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
+        with _temporary_beside(path) as temporary:
+            temporary.write(data)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            Path(temporary.name).chmod(0o644)
+            Path(temporary.name).rename(path)
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror}; name a writable place with free space") from error
+        raise _cannot_write(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise UserError where ``write_whole`` could not write ``path``; for asking before long work."""
+    try:
+        with _temporary_beside(path):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a temporary file in the folder of ``path``, gone afterwards unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
+        try:
+            yield temporary
+        finally:
+            Path(temporary.name).unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write '{path}': {error.strerror}; name a writable place with free space")
 
 
 def load_checkpoint(path: str | Path = "") -> Checkpoint:
@@ -79,15 +99,16 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
     """
     shipped = shipped_weights(str(path) or DEFAULT_CHECKPOINT)
     path = shipped if not Path(path).suffix and shipped.is_file() else Path(path)
-    header, tensors = _read(path)
+    header_text, tensors = _read(path)
     try:
+        header = json.loads(header_text)
         network = build(from_dict(NetworkConfig, header["network"]))
         labels = from_dict(LabelSet, header["labels"])
         checkpoint = Checkpoint(network, labels, header["about"], header["version"])
         _load_tensors(network, tensors)
-    except KeyError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"checkpoint '{path}' lacks {error}; write it with 'vidseg train' or 'import-weights'"
+            f"checkpoint '{path}' has a broken description ({error}); write it with 'vidseg train' or 'import-weights'"
         ) from error
     except UserError as error:
         raise UserError(f"checkpoint '{path}': {error}") from error
@@ -100,7 +121,7 @@ def shipped_weights(name: str) -> Path:
     return Path(str(files("vidseg_ros"))) / "weights" / f"{name}.safetensors"
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     if not path.is_file():
         raise UserError(f"checkpoint '{path}' does not exist; name a .safetensors file or shipped weights")
     try:
@@ -114,7 +135,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from error
     if METADATA_KEY not in metadata:
         raise UserError(f"'{path}' was not written by vidseg_ros; convert the original with 'vidseg import-weights'")
-    return json.loads(metadata[METADATA_KEY]), tensors
+    return metadata[METADATA_KEY], tensors
 
 
 def _load_tensors(network: StreamingNetwork, tensors: Mapping[str, Tensor]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -166,6 +166,9 @@ def from_dict(cls: type[T], data: object, where: str = "") -> T:
         if key not in known:
             nearest = get_close_matches(str(key), known, 1) or known
             raise UserError(f"unknown key '{where}{key}'; did you mean '{where}{nearest[0]}'?")
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name not in data and item.default is MISSING and item.default_factory is MISSING:
+            raise UserError(f"{where}{item.name} is missing in {where.rstrip('.') or cls.__name__}; give it a value")
     return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in data.items()})
 
 

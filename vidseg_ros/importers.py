@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
-from vidseg_ros.networks import build
+from vidseg_ros.networks import StreamingNetwork, build
 
 ESPNET_CITYSCAPES = InputConfig(
     (1024, 512), "bgr", (72.3923111, 82.90893555, 73.15840149), (45.3192215, 46.15289307, 44.91483307), 1 / 255
@@ -76,23 +77,33 @@ def import_weights(path: Path) -> Checkpoint:
     """
     raw = _load_pickle(path)
     f2f = "model_state" in raw
-    state = _clean(raw["model_state"] if f2f else raw)
+    state = _clean(raw["model_state"] if isinstance(raw.get("model_state"), Mapping) else raw)
     renamed = {_rename(key): value for key, value in state.items()}
     if FIRST_LAYER not in renamed:
         raise UserError(f"'{path}' holds no ESPNet; import an ESPNet release or an F2F checkpoint")
-    config, labels = _describe(renamed, f2f)
-    network = build(config)
-    if LAST_LAYER in renamed:
-        renamed[LAST_LAYER] = renamed[LAST_LAYER][:, : len(labels)]
-    missing, unexpected = network.load_state_dict(renamed, strict=False)
-    wrong = [*unexpected, *(key for key in missing if key.startswith("encoder.") or LAST_LAYER in renamed)]
-    if wrong:
-        raise UserError(f"'{path}' is an ESPNet of another build: tensor '{wrong[0]}' does not fit")
+    try:
+        config, labels = _describe(renamed, f2f)
+        network = build(config)
+        _fill(network, renamed)
+    except (KeyError, IndexError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"'{path}' is an ESPNet of another build ({reason}); import an original release") from error
     network.eval()
-    return Checkpoint(network, labels, {"source": path.name, "format": "f2f" if f2f else "espnet"})
+    kind = "f2f" if f2f else "espnet" if LAST_LAYER in renamed else "espnet encoder; the decoder is untrained"
+    return Checkpoint(network, labels, {"source": path.name, "format": kind})
 
 
-def _load_pickle(path: Path) -> Mapping[str, object]:
+def _fill(network: StreamingNetwork, state: dict[str, Tensor]) -> None:
+    """Load ``state``, where a release of the encoder alone may leave the decoder as it is. Raises KeyError."""
+    full = LAST_LAYER in state
+    if full:
+        state[LAST_LAYER] = state[LAST_LAYER][:, : network.config.classes]
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    for key in (*unexpected, *(key for key in missing if full or key.startswith("encoder."))):
+        raise KeyError(key)
+
+
+def _load_pickle(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise UserError(f"'{path}' does not exist; name a .pth file")
     try:
@@ -105,11 +116,11 @@ def _load_pickle(path: Path) -> Mapping[str, object]:
     return raw
 
 
-def _clean(state: object) -> dict[str, Tensor]:
+def _clean(state: Mapping[str, object]) -> dict[str, Tensor]:
     """Drop the wrapper's prefix, the duplicates below ``modules.`` and the counters; give encoders their prefix."""
-    assert isinstance(state, Mapping)
-    plain = {re.sub(r"^module\.", "", key): value for key, value in state.items() if isinstance(value, Tensor)}
-    plain = {key: value for key, value in plain.items() if not re.search(r"(^|\.)modules\.", key)}
+    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {re.sub(r"^module\.", "", key): value for key, value in tensors.items()}
+    plain = {key: value for key, value in tensors.items() if not re.search(r"(^|\.)modules\.", key)}
     if "level1.conv.weight" in plain:
         plain = {f"encoder.{key}": value for key, value in plain.items() if not key.startswith("classifier")}
     return plain

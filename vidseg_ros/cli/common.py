@@ -10,9 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidseg_ros.checkpoint import write_whole
+from vidseg_ros.checkpoint import require_writable, write_whole
 
 CONSOLE = Console(highlight=False)
+
+
+def require_writable_json(path: Path | None) -> None:
+    """Say before the work that its figures could not be written."""
+    if path is not None:
+        require_writable(path)
 
 
 def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CONSOLE, print_table, write_json
+from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.errors import UserError
 
@@ -53,8 +53,11 @@ def main(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise UserError(f"--{name} is {value}; it must be above 0")
+    if options.input and options.input.resolve() == (options.output / "bag").resolve():
+        raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
     load_checkpoint(options.checkpoint)  # say now what is wrong with it, not in the node
     find_device(options.device)
+    require_writable_json(options.json)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "node.log").touch()
@@ -74,7 +77,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     # imported here: `vidseg` works without ROS
     import rclpy  # noqa: PLC0415
 
-    from vidseg_ros.ros.demo import Demo, NodeProcess  # noqa: PLC0415
+    from vidseg_ros.ros.demo import NAMESPACE, Demo, NodeProcess  # noqa: PLC0415
     from vidseg_ros.ros.sources import first, open_source, street_source  # noqa: PLC0415
     from vidseg_ros.ros.transport import use_large_image_transport  # noqa: PLC0415
 
@@ -82,7 +85,7 @@ def _play(options: Namespace) -> dict[str, Any]:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
     else:
         source = first(open_source(options.input, options.fps, options.topic), options.frames)
-    namespace = f"/vidseg_demo_{os.getpid()}"
+    namespace = f"{NAMESPACE}_{os.getpid()}"
     parameters = {"model": options.checkpoint, "device": options.device}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
     use_large_image_transport()

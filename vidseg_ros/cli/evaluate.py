@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CONSOLE, print_table, write_json
+from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.data.camvid import camvid_frames, data_root, sequences
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
@@ -28,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
+    require_writable_json(options.json)
     checkpoint = load_checkpoint(options.checkpoint)
     if checkpoint.labels.names != CAMVID.names:
         raise UserError(f"the checkpoint knows '{checkpoint.labels.name}' labels, the data has '{CAMVID.name}'")

@@ -10,6 +10,7 @@ from rich.progress import Progress
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE
 from vidseg_ros.config import TrainConfig, load_yaml
+from vidseg_ros.engines.torch import find_device
 from vidseg_ros.training.trainer import train
 
 EXAMPLE = "vidseg train config/train/espnet_l1b_camvid.yaml my.safetensors --start espnet_camvid"
@@ -28,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the verb."""
     config = load_yaml(options.config, TrainConfig)
+    find_device(options.device)
     start = load_checkpoint(options.start) if options.start else None
     with Progress(console=CONSOLE) as bar:
         tasks = [bar.add_task(f"phase {i + 1}", total=phase.steps) for i, phase in enumerate(config.phases)]

@@ -30,3 +30,6 @@ class Engine(Protocol):
         self, frames: NDArray[np.uint8], states: Sequence[Any], confidence: bool = False
     ) -> tuple[Prediction, list[Any]]:
         """Segment RGB uint8 (N, H, W, 3), one frame of each of N streams; a state of None starts a stream afresh."""
+
+    def close(self) -> None:
+        """Give the memory of the device back; the engine is of no more use."""

@@ -13,6 +13,8 @@ from vidseg_ros.engines.base import Prediction
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import State
 
+ALL_THREADS = torch.get_num_threads()
+
 
 def find_device(name: str) -> torch.device:
     """Return the device ``name``; ``auto`` is the first GPU, or the CPU. Raises UserError for one that is not there."""
@@ -32,8 +34,7 @@ class TorchEngine:
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> None:
         self.device = find_device(device)
-        if threads > 0:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or ALL_THREADS)
         self.labels = checkpoint.labels
         self.input_size = checkpoint.network.config.input.size
         self.network = checkpoint.network.to(self.device).eval()
@@ -51,6 +52,12 @@ class TorchEngine:
         if confidence:
             certainty = logits.softmax(1).amax(1).mul(255).round().to(torch.uint8).cpu().numpy()
         return Prediction(labels, certainty), [tuple(t[i : i + 1] for t in state) for i in range(len(frames))]
+
+    def close(self) -> None:
+        """Give the memory of the device back; the engine is of no more use."""
+        del self.network
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _join(self, states: Sequence[State | None], height: int, width: int) -> State:
         """Batch the states of all streams, fresh ones included."""

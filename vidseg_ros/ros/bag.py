@@ -27,41 +27,56 @@ class ImageTopic:
     topic: str
     compressed: bool
     count: int
+    fps: float
     messages: Iterator[bytes]
 
 
 def read_images(path: Path, topic: str = "") -> ImageTopic:
     """Open a rosbag2 folder on its only image topic, or on ``topic``. Raises UserError."""
-    reader = Reader(path)
     try:
+        reader = Reader(path)
         reader.open()
     except (ReaderError, OSError, ValueError) as error:
-        raise UserError(f"cannot read bag '{path}': {' '.join(str(error).split())}") from error
+        raise _unreadable(path, error) from error
     images = [c for c in reader.connections if c.msgtype in {IMAGE_TYPE, COMPRESSED_TYPE}]
     chosen = [c for c in images if topic in {"", c.topic}]
     if len(chosen) != 1:
         here = ", ".join(c.topic for c in images) or "none"
         raise UserError(f"bag '{path}' has {len(chosen)} image topics that fit; name one with --topic (here: {here})")
     connection = chosen[0]
-    return ImageTopic(
-        connection.topic, connection.msgtype == COMPRESSED_TYPE, connection.msgcount, _messages(reader, connection)
-    )
+    fps = connection.msgcount / max(reader.duration * 1e-9, 1e-3)
+    messages = _messages(path, reader, connection)
+    return ImageTopic(connection.topic, connection.msgtype == COMPRESSED_TYPE, connection.msgcount, fps, messages)
 
 
-def _messages(reader: Reader, connection: Connection) -> Iterator[bytes]:
-    for _, _, data in reader.messages([connection]):
-        yield bytes(data)
-    reader.close()
+def _messages(path: Path, reader: Reader, connection: Connection) -> Iterator[bytes]:
+    try:
+        for _, _, data in reader.messages([connection]):
+            yield bytes(data)
+    except (ReaderError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    finally:
+        reader.close()
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"cannot read bag '{path}': {' '.join(str(error).split())}; try 'ros2 bag reindex' on it")
 
 
 class BagWriter:
-    """Writes serialised messages to an MCAP bag; a bag that stood in its place is replaced."""
+    """Writes serialised messages to an MCAP bag; an older bag of this kind in its place is replaced."""
 
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
-        """Create the bag folder ``path`` for ``topics`` (name -> message type). Raises UserError."""
+    def __init__(self, path: Path, topics: Mapping[str, str], mark: str) -> None:
+        """Create the bag folder ``path`` for ``topics`` (name -> message type). Raises UserError.
+
+        A folder is only replaced where its metadata mentions ``mark``.
+        """
         typestore = get_typestore(TYPESTORE)
+        metadata = path / "metadata.yaml"
         try:
-            if (path / "metadata.yaml").is_file():
+            if path.exists() and not (metadata.is_file() and mark in metadata.read_text()):
+                raise UserError(f"'{path}' is there and was not written by this command; name another --output")
+            if path.exists():
                 shutil.rmtree(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = Writer(path, version=FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -22,17 +23,28 @@ from vidseg_ros.ros.diagnostics import Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
 from vidseg_ros.stream import Frame, FrameStream, Segmentation
 
-INPUT_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-OUTPUT_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 OUTPUTS = ("label", "color", "overlay", "confidence")
+STAMP_END = 12  # 4 bytes of encapsulation, 4 of seconds, 4 of nanoseconds
+WARN_PERIOD = 5.0  # seconds between two warnings of a kind
+
+
+def qos(reliability: QoSReliabilityPolicy) -> QoSProfile:
+    """Return a profile of its own for each topic: rclpy writes overrides into it."""
+    return QoSProfile(depth=1, reliability=reliability)
 
 
 @dataclass(frozen=True)
 class Received:
-    """A serialised image message, and when it came."""
+    """A serialised image message, when it came, and how far its stamp is from that of the message before, seconds."""
 
     data: bytes
-    time: float = field(default_factory=time.perf_counter)
+    time: float
+    step: float
+
+    def after(self, dropped: Received) -> Received:
+        """Return this message, with the step of a dropped one where that is further from normal."""
+        steps = (self.step, dropped.step)
+        return replace(self, step=min(steps) if min(steps) < 0 else max(steps))
 
 
 class Camera:
@@ -53,17 +65,29 @@ class Camera:
             output: node.create_lifecycle_publisher(
                 Image,
                 f"~/{prefix}{output}",
-                OUTPUT_QOS,
+                qos(QoSReliabilityPolicy.RELIABLE),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for output in OUTPUTS
         }
         self.reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
         self._last_stamp: float | None = None
+        self._last_warning: dict[str, float] = {}
 
     def wants(self, output: str) -> bool:
         """Tell whether somebody listens to ``output``."""
         return bool(self.publishers[output].get_subscription_count())
+
+    def receive(self, data: bytes) -> Received:
+        """Count a serialised message; its stamp is read without deserialising the rest."""
+        self.statistics.received += 1
+        stamp = read_stamp(data)
+        step = 0.0 if self._last_stamp is None else stamp - self._last_stamp
+        if stamp == self._last_stamp:
+            self.statistics.repeated += 1
+            self._warn("repeat", f"stamp {stamp:.3f} repeats; the camera driver should stamp each image")
+        self._last_stamp = stamp
+        return Received(data, time.perf_counter(), step)
 
     def read(self, received: Received, decoder: Decoder) -> tuple[Any, Frame]:
         """Return the message's header and its frame. Raises BadFrame."""
@@ -72,18 +96,10 @@ class Camera:
             rgb, family = compressed_to_rgb(message), "compressed"
         else:
             rgb, family = image_to_rgb(message, decoder), encoding_family(message.encoding)
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        self._count_repeat(stamp)
         if self.reset_requested:
             self.reset_requested = False
-            self.stream.reset()
-        return message.header, Frame(rgb, stamp, message.header.frame_id, family)
-
-    def _count_repeat(self, stamp: float) -> None:
-        if stamp == self._last_stamp:
-            self.statistics.repeated += 1
-            self._warn(f"{self.name}: stamp {stamp:.3f} repeats; the camera driver should stamp each image")
-        self._last_stamp = stamp
+            self.reset("service called")
+        return message.header, Frame(rgb, read_stamp(received.data), message.header.frame_id, family, received.step)
 
     def publish(self, header: Any, frame: Frame, result: Segmentation) -> None:
         """Publish what somebody listens to, with the header of the input."""
@@ -101,16 +117,20 @@ class Camera:
     def _send(self, output: str, pixels: NDArray[np.uint8], encoding: str, header: Any) -> None:
         self.publishers[output].publish(to_image(pixels, encoding, header))
 
-    def note(self, received: Received, result: Segmentation, model_ms: float) -> None:
+    def note(self, received: Received, result: Segmentation) -> None:
         """Count a processed frame."""
         self.statistics.processed += 1
-        self.statistics.model_ms.append(model_ms)
+        self.statistics.model_ms.append(result.model_ms)
         self.statistics.total_ms.append(1e3 * (time.perf_counter() - received.time))
         if result.reset:
-            self.note_reset(result.reset)
+            self._note_reset(result.reset)
 
-    def note_reset(self, reason: str) -> None:
-        """Count and log that the past was forgotten."""
+    def reset(self, reason: str) -> None:
+        """Forget the past; for the thread that runs the stream."""
+        self.stream.reset()
+        self._note_reset(reason)
+
+    def _note_reset(self, reason: str) -> None:
         self.statistics.resets += 1
         self._node.get_logger().info(f"{self.name}: state reset: {reason}")
 
@@ -118,15 +138,28 @@ class Camera:
         """Count a frame that could not be used."""
         self.statistics.rejected += 1
         self.statistics.last_problem = str(problem)
-        self._warn(f"{self.name}: frame rejected: {problem}")
+        self._warn("reject", f"frame rejected: {problem}")
 
-    def _warn(self, text: str) -> None:
-        self._node.get_logger().warning(text, throttle_duration_sec=5.0)
+    def _warn(self, kind: str, text: str) -> None:
+        """Log at most one warning of a kind every few seconds; rclpy's throttle would mix kinds and cameras."""
+        now = time.monotonic()
+        if now - self._last_warning.get(kind, -WARN_PERIOD) >= WARN_PERIOD:
+            self._last_warning[kind] = now
+            self._node.get_logger().warning(f"{self.name}: {text}")
 
     def destroy(self) -> None:
         """Give the publishers back."""
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+
+
+def read_stamp(data: bytes) -> float:
+    """Read the stamp, seconds, off a serialised message that begins with a header (CDR); 0 where it is cut short."""
+    if len(data) < STAMP_END:
+        return 0.0
+    little = data[1] & 1
+    seconds, nanoseconds = struct.unpack_from("<iI" if little else ">iI", data, STAMP_END - 8)
+    return float(seconds + nanoseconds * 1e-9)
 
 
 def blend(rgb: NDArray[np.uint8], color: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:

@@ -25,7 +25,9 @@ from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
 from vidseg_ros.ros.film import Film
 from vidseg_ros.ros.sources import Source
 
+NAMESPACE = "/vidseg_demo"  # followed by the number of the process
 OUTPUTS = ("label", "color", "overlay")
+ANSWERS_DEPTH = 1000  # answers wait here while the next image is made
 START_TIMEOUT = 90.0  # seconds until the node must be ready
 FRAME_TIMEOUT = 30.0  # seconds until a frame must be answered when nothing may be dropped
 REPORT_TIMEOUT = 15.0  # seconds until the node must have reported on all frames
@@ -46,11 +48,15 @@ class Outcome:
     def figures(self) -> dict[str, Any]:
         """Return the figures; latency is from publishing an image to receiving its labels."""
         counters = {name: int(self.node[name]) for name in ("received", "processed", "dropped", "rejected")}
-        p50, p95 = np.percentile(self.latency_ms, (50, 95)) if self.latency_ms else (np.nan, np.nan)
+        latency: dict[str, float | None] = {"p50": None, "p95": None}
+        model = dict(latency)
+        if self.latency_ms:
+            latency = {f"p{p}": round(float(np.percentile(self.latency_ms, p)), 2) for p in (50, 95)}
+            model = {f"p{p}": float(self.node[f"model_ms_p{p}"]) for p in (50, 95)}
         return {
             "frames": {"sent": self.sent, **counters, "labels": self.labels},
-            "latency_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
-            "model_ms": {f"p{percent}": float(self.node[f"model_ms_p{percent}"]) for percent in (50, 95)},
+            "latency_ms": latency,
+            "model_ms": model,
             "resets": int(self.node["resets"]),
         }
 
@@ -93,16 +99,17 @@ class Demo:
         self._source = source
         self._name = f"{namespace}/segmentation"
         self._outcome = Outcome()
-        self._reports = 0
+        self._reports = self._served = 0
         self._pending: OrderedDict[int, float] = OrderedDict()
         self._answers: dict[int, set[str]] = {}
         self._node = rclpy.create_node("demo", namespace=namespace)
-        self._bag = BagWriter(output / "bag", {f"{self._name}/{name}": IMAGE_TYPE for name in OUTPUTS})
-        self._film = Film(output / "demo.mp4")
+        self._bag = BagWriter(output / "bag", {f"{self._name}/{name}": IMAGE_TYPE for name in OUTPUTS}, NAMESPACE)
+        self._film = Film(output / "demo.mp4", source.fps)
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
         self._publisher = self._node.create_publisher(kind, topic, CAMERA_QOS)
         for name in OUTPUTS:
-            self._node.create_subscription(Image, f"segmentation/{name}", partial(self._on_answer, name), 10, raw=True)
+            answered = partial(self._on_answer, name)
+            self._node.create_subscription(Image, f"segmentation/{name}", answered, ANSWERS_DEPTH, raw=True)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def run(self, process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> Outcome:
@@ -117,7 +124,7 @@ class Demo:
                 process.require_alive()
                 progress()
             self._reports = 0
-            if not self._spin_until(self._complete, REPORT_TIMEOUT):
+            if not self._spin_until(self._complete, REPORT_TIMEOUT) and not self._settled():
                 raise process.problem(f"did not report on all frames within {REPORT_TIMEOUT:.0f} s")
         return self._outcome
 
@@ -135,10 +142,16 @@ class Demo:
         return bool(self._publisher.get_subscription_count()) and all(map(self._node.count_publishers, topics))
 
     def _complete(self) -> bool:
-        """Tell whether the node has freshly reported on all that it received, and all its labels have arrived."""
-        counts = {name: int(self._outcome.node[name]) for name in ("received", "processed", "dropped", "rejected")}
-        settled = counts["received"] == counts["processed"] + counts["dropped"] + counts["rejected"]
-        return self._reports >= FRESH_REPORTS and settled and self._outcome.labels == counts["processed"]
+        """Tell whether the node has settled and all its labels have arrived."""
+        return self._settled() and self._outcome.labels == self._reported("processed")
+
+    def _settled(self) -> bool:
+        """Tell whether the node has freshly reported on all that it received."""
+        done = sum(map(self._reported, ("processed", "dropped", "rejected")))
+        return self._reports >= FRESH_REPORTS and self._reported("received") == done
+
+    def _reported(self, counter: str) -> int:
+        return int(self._outcome.node[counter])
 
     def _send(self, message: Any, wait: bool) -> None:
         stamp = nanoseconds(message)
@@ -147,13 +160,18 @@ class Demo:
         self._pending[stamp] = time.perf_counter()
         while len(self._pending) > REMEMBERED:
             self._answers.pop(self._pending.popitem(last=False)[0], None)
+        rejected = self._reported("rejected")
         self._publisher.publish(message)
         self._outcome.sent += 1
         if wait:
-            self._spin_until(lambda: len(self._answers.get(stamp, OUTPUTS)) == len(OUTPUTS), FRAME_TIMEOUT)
+            self._spin_until(lambda: self._is_answered(stamp) or self._reported("rejected") > rejected, FRAME_TIMEOUT)
+
+    def _is_answered(self, stamp: int) -> bool:
+        return len(self._answers.get(stamp, OUTPUTS)) == len(OUTPUTS)
 
     def _on_answer(self, output: str, data: bytes) -> None:
         now = time.perf_counter()
+        self._served += 1
         message = deserialize_message(data, Image)
         stamp = nanoseconds(message)
         self._bag.write(f"{self._name}/{output}", stamp, data)
@@ -166,19 +184,20 @@ class Demo:
             self._film.show(stamp, message)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self._served += 1
         for status in message.status:
             if status.name.startswith(f"{self._name}: ") and status.values:
                 self._outcome.node = {pair.key: pair.value for pair in status.values}
                 self._reports += 1
 
     def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Serve callbacks until ``done``, at most for ``seconds``; returns whether it was done."""
+        """Serve callbacks until ``done``, for ``seconds`` or until none waits; returns whether it was done."""
         deadline = time.monotonic() + seconds
         while not done():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            left, served = deadline - time.monotonic(), self._served
+            rclpy.spin_once(self._node, timeout_sec=min(max(left, 0.0), 0.1))
+            if left <= 0 and self._served == served:
                 return False
-            rclpy.spin_once(self._node, timeout_sec=min(left, 0.1))
         return True
 
 

@@ -29,7 +29,8 @@ class Statistics:
         """Return the figures by the names that users see; milliseconds have two decimals."""
         counters = ("received", "processed", "dropped", "rejected", "resets", "repeated")
         figures = {name: str(getattr(self, name)) for name in counters}
-        for name, samples in (("model_ms", self.model_ms), ("total_ms", self.total_ms)):
+        # copied at once: the worker appends meanwhile
+        for name, samples in (("model_ms", list(self.model_ms)), ("total_ms", list(self.total_ms))):
             for percent in (50, 95):
                 figures[f"{name}_p{percent}"] = f"{np.percentile(samples, percent):.2f}" if samples else "nan"
         return figures | {"last_problem": self.last_problem}
@@ -42,12 +43,14 @@ class Reporter:
         self._name, self._hardware, self._topic = name, hardware, topic
         self._seen = (0, 0)  # received, rejected at the last report
 
-    def status(self, statistics: Statistics) -> DiagnosticStatus:
+    def status(self, statistics: Statistics, active: bool) -> DiagnosticStatus:
         """Report what happened since the last call."""
         received, rejected = statistics.received - self._seen[0], statistics.rejected - self._seen[1]
         self._seen = (statistics.received, statistics.rejected)
         level, text = DiagnosticStatus.OK, "segmenting"
-        if rejected:
+        if not active:
+            level, text = DiagnosticStatus.WARN, "not active"
+        elif rejected:
             level, text = DiagnosticStatus.WARN, f"{rejected} bad frames: {statistics.last_problem}"
         elif not received:
             level, text = (

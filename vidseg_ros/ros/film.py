@@ -15,7 +15,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.conversions import BadFrame, compressed_to_rgb, find_decoder, image_to_rgb
 
-FPS = 15.0
 CODEC = "mp4v"  # the one that OpenCV's wheels can write
 REMEMBERED = 64  # inputs that wait for their colours
 
@@ -23,8 +22,8 @@ REMEMBERED = 64  # inputs that wait for their colours
 class Film:
     """Writes ``path`` (.mp4), and beside it a .png of the last pair."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
         self._decoder = find_decoder()
         self._inputs: OrderedDict[int, Any] = OrderedDict()
         self._writer: cv2.VideoWriter | None = None
@@ -60,7 +59,7 @@ class Film:
 
     def _open(self, pair: NDArray[np.uint8]) -> cv2.VideoWriter:
         codec = cv2.VideoWriter.fourcc(*CODEC)
-        writer = cv2.VideoWriter(str(self._path), codec, FPS, (pair.shape[1], pair.shape[0]))
+        writer = cv2.VideoWriter(str(self._path), codec, self._fps, (pair.shape[1], pair.shape[0]))
         if not writer.isOpened():
             raise UserError(f"cannot write video '{self._path}'; name a writable folder with --output")
         return writer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from threading import Condition
 from typing import Generic, TypeVar
 
@@ -11,9 +11,13 @@ V = TypeVar("V")
 
 
 class LatestQueue(Generic[K, V]):
-    """One slot a key. ``put`` never waits; ``take`` waits for work and empties all slots."""
+    """One slot a key. ``put`` never waits; ``take`` waits for work and empties all slots.
 
-    def __init__(self) -> None:
+    ``replace`` makes what stays of an old value and the new one that replaces it.
+    """
+
+    def __init__(self, replace: Callable[[V, V], V] = lambda old, new: new) -> None:
+        self._replace = replace
         self._slots: dict[K, V] = {}
         self._changed = Condition()
         self._open = True
@@ -22,7 +26,7 @@ class LatestQueue(Generic[K, V]):
         """Put ``value`` into its slot; returns True where it replaced one that nobody took."""
         with self._changed:
             replaced = key in self._slots
-            self._slots[key] = value
+            self._slots[key] = self._replace(self._slots[key], value) if replaced else value
             self._changed.notify()
             return replaced
 
@@ -35,8 +39,10 @@ class LatestQueue(Generic[K, V]):
             taken, self._slots = self._slots, {}
             return taken
 
-    def close(self) -> None:
-        """Wake and dismiss the taker."""
+    def close(self) -> list[K]:
+        """Wake and dismiss the taker; returns the keys whose values nobody took."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
+            left, self._slots = list(self._slots), {}
+            return left

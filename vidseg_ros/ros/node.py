@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -12,22 +13,37 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, TorchEngine
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.camera import INPUT_QOS, Camera, Received
-from vidseg_ros.ros.conversions import BadFrame, find_decoder
+from vidseg_ros.ros.camera import Camera, Received, qos
+from vidseg_ros.ros.conversions import find_decoder
 from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.label_info import publish_label_info
 from vidseg_ros.ros.latest import LatestQueue
 from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
 from vidseg_ros.ros.transport import use_large_image_transport
 from vidseg_ros.stream import step_together
+
+
+@contextmanager
+def rejecting(cameras: list[Camera]) -> Iterator[None]:
+    """Turn any exception into a rejected frame of each of ``cameras``: nothing in a frame may end the worker."""
+    done = {camera: camera.statistics.processed for camera in cameras}
+    try:
+        yield
+    except Exception as error:  # a bad frame, out of memory, a lost GPU, ...
+        for camera in cameras:
+            if camera.statistics.processed == done[camera]:
+                camera.reject(error)
 
 
 class SegmentationNode(LifecycleNode):
@@ -46,7 +62,8 @@ class SegmentationNode(LifecycleNode):
         self._problem = "not configured"
         self.create_service(Trigger, "~/reset_state", self._on_reset_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(self.get_parameter("diagnostics_period").value, self._report)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # report also where /clock stands still
+        self.create_timer(self.get_parameter("diagnostics_period").value, self._report, clock=steady)
 
     # -- life cycle: create in configure, work between activate and deactivate, give back in cleanup
 
@@ -56,10 +73,11 @@ class SegmentationNode(LifecycleNode):
             parameters = read_parameters(self)
             self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
             self._create_cameras(parameters, self._engine)
-        except UserError as error:
-            self._problem = str(error)
-            self.get_logger().error(f"cannot configure: {error}")
+        except Exception as error:  # rclpy would swallow it and say nothing
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             self._release()
+            self._problem = " ".join(text.split())
+            self.get_logger().error(f"cannot configure: {self._problem}")
             return TransitionCallbackReturn.FAILURE
         self._problem = ""
         return TransitionCallbackReturn.SUCCESS
@@ -75,7 +93,7 @@ class SegmentationNode(LifecycleNode):
                     camera.message_type,
                     camera.topic,
                     partial(self._on_image, name),
-                    INPUT_QOS,
+                    qos(QoSReliabilityPolicy.BEST_EFFORT),
                     qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                     raw=True,
                 )
@@ -91,17 +109,16 @@ class SegmentationNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""
-        self._queue = LatestQueue()
+        self._queue = LatestQueue(replace=lambda old, new: new.after(old))
         self._worker = Thread(target=self._work, args=(self._queue,), name="segmentation", daemon=True)
         self._worker.start()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and forget the past."""
-        self._stop_worker()
+        self.stop()
         for camera in self._cameras.values():
-            camera.stream.reset()
-            camera.note_reset("deactivated")
+            camera.reset("deactivated")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -111,12 +128,18 @@ class SegmentationNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back, from any state."""
-        self._stop_worker()
+        self.stop()
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _stop_worker(self) -> None:
-        self._queue.close()
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back; the node can be configured again."""
+        return self.on_shutdown(state)
+
+    def stop(self) -> None:
+        """Stop working; what waits is dropped."""
+        for name in self._queue.close():
+            self._cameras[name].statistics.dropped += 1
         if self._worker is not None:
             self._worker.join()
             self._worker = None
@@ -128,8 +151,10 @@ class SegmentationNode(LifecycleNode):
             camera.destroy()
         if self._label_info is not None:
             self.destroy_publisher(self._label_info)
+        if self._engine is not None:
+            self._engine.close()
         self._subscriptions_used, self._cameras, self._engine, self._label_info = [], {}, None, None
-        self._problem = self._problem or "not configured"
+        self._problem = "not configured"
 
     # -- from image message to label message
 
@@ -138,47 +163,34 @@ class SegmentationNode(LifecycleNode):
         if self._worker is None:
             return
         camera = self._cameras[name]
-        camera.statistics.received += 1
-        if self._queue.put(name, Received(data)):
+        if self._queue.put(name, camera.receive(data)):
             camera.statistics.dropped += 1
 
     def _work(self, queue: LatestQueue[str, Received]) -> None:
         """Process the newest messages until the queue closes; nothing in a frame may end this loop."""
         while (waiting := queue.take()) is not None:
-            try:
-                self._process(waiting)
-            except Exception as error:  # out of memory, a lost GPU, ...
-                for name in waiting:
-                    self._cameras[name].reject(error)
+            self._process([(self._cameras[name], received) for name, received in waiting.items()])
 
-    def _process(self, waiting: dict[str, Received]) -> None:
+    def _process(self, waiting: list[tuple[Camera, Received]]) -> None:
         """Segment one message of each camera that has one, in one batch."""
-        frames = {}
-        for name, received in waiting.items():
-            try:
-                frames[name] = self._cameras[name].read(received, self._decoder)
-            except BadFrame as problem:
-                self._cameras[name].reject(problem)
-        if not frames:
-            return
-        cameras = [self._cameras[name] for name in frames]
-        start = time.perf_counter()
-        results = step_together(
-            [camera.stream for camera in cameras],
-            [frame for _, frame in frames.values()],
-            any(camera.wants("confidence") for camera in cameras),
-        )
-        model_ms = 1e3 * (time.perf_counter() - start)
-        for camera, (name, (header, frame)), result in zip(cameras, frames.items(), results, strict=True):
-            camera.publish(header, frame, result)
-            camera.note(waiting[name], result, model_ms)
+        jobs = []
+        for camera, received in waiting:
+            with rejecting([camera]):
+                jobs.append((camera, received, *camera.read(received, self._decoder)))
+        cameras = [camera for camera, *_ in jobs]
+        with rejecting(cameras):
+            confidence = any(camera.wants("confidence") for camera in cameras)
+            frames = [frame for *_, frame in jobs]
+            results = step_together([camera.stream for camera in cameras], frames, confidence)
+            for (camera, received, header, frame), result in zip(jobs, results, strict=True):
+                camera.publish(header, frame, result)
+                camera.note(received, result)
 
     # -- services and diagnostics
 
     def _on_reset_state(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         for camera in self._cameras.values():
-            camera.reset_requested = True
-            camera.note_reset("service called")
+            camera.reset_requested = True  # done by the worker, before the next frame
         response.success = bool(self._cameras)
         response.message = "the past is forgotten" if self._cameras else self._problem
         return response
@@ -186,11 +198,11 @@ class SegmentationNode(LifecycleNode):
     def _report(self) -> None:
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
-        if self._worker is None:
-            text = self._problem or "configured, not active"
-            array.status = [make_status(self.get_fully_qualified_name(), "", DiagnosticStatus.WARN, text, {})]
-        else:
-            array.status = [camera.reporter.status(camera.statistics) for camera in self._cameras.values()]
+        active = self._worker is not None
+        array.status = [camera.reporter.status(camera.statistics, active) for camera in self._cameras.values()]
+        level = DiagnosticStatus.OK if active else DiagnosticStatus.WARN
+        text = "active" if active else self._problem or "configured, not active"
+        array.status.append(make_status(self.get_fully_qualified_name(), "", level, text, {}))
         self._diagnostics.publish(array)
 
     def autostart(self) -> None:
@@ -206,19 +218,24 @@ class SegmentationNode(LifecycleNode):
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
     use_large_image_transport()
-    rclpy.init(args=arguments)
-    node = SegmentationNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    node = None
     try:
+        rclpy.init(args=arguments)
+        node = SegmentationNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         node.autostart()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except ParameterException as error:  # a value of another type, or out of range
+        rclpy.logging.get_logger("segmentation").fatal(f"cannot start: {error}; see 'ros2 param describe'")
+        return 2
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
-        node._stop_worker()
-        node.destroy_node()
+        if node is not None:
+            node.stop()
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

@@ -34,7 +34,7 @@ class Parameters:
     cameras: list[str] = _parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
     size: list[int] = _parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
     max_gap: float = _parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
-    threads: int = _parameter(0, "CPU threads of the network; 0: as many as there are cores", 0, 1024)
+    threads: int = _parameter(0, "CPU threads of the network; 0: as PyTorch sees fit", 0, 1024)
     overlay_opacity: float = _parameter(0.5, "How much of the overlay is label colour", 0.0, 1.0)
     diagnostics_period: float = _parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
     autostart: bool = _parameter(True, "Configure and activate the node when it starts", fixed=True)

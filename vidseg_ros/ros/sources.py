@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,14 +18,16 @@ from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 FRAME_ID = "camera"
+BAG_FILES = ("metadata.yaml", "*.mcap", "*.db3")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Image messages in order, and how many there are."""
+    """Image messages in order, how many there are, and how many a second."""
 
     messages: Iterator[Image] | Iterator[CompressedImage]
     count: int
+    fps: float
     compressed: bool = False
 
 
@@ -33,20 +35,22 @@ def open_source(path: Path, fps: float, topic: str) -> Source:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
-    if path.is_dir() and not any(path.glob("*.yaml")) and not any(path.glob("*.mcap")) and not any(path.glob("*.db3")):
-        return _from_video(read_folder(path, fps))
-    return _from_bag(path, topic) if path.is_dir() else _from_video(read_video(path))
+    if path.is_file():
+        return _from_video(read_video(path))
+    is_bag = any(file for pattern in BAG_FILES for file in path.glob(pattern))
+    return _from_bag(path, topic) if is_bag else _from_video(read_folder(path, fps))
 
 
 def _from_bag(path: Path, topic: str) -> Source:
     images = read_images(path, topic)
     kind = CompressedImage if images.compressed else Image
-    return Source((deserialize_message(data, kind) for data in images.messages), images.count, images.compressed)
+    messages = (deserialize_message(data, kind) for data in images.messages)
+    return Source(messages, images.count, images.fps, images.compressed)
 
 
 def _from_video(video: Video) -> Source:
     messages = (to_image(rgb, "rgb8", make_header(index / video.fps)) for index, rgb in enumerate(video.frames))
-    return Source(messages, video.count)
+    return Source(messages, video.count, video.fps)
 
 
 def street_source(frames: int, seed: int, size: tuple[int, int]) -> Source:
@@ -60,7 +64,7 @@ def first(source: Source, frames: int | None) -> Source:
     """Keep the first ``frames`` messages; None keeps all."""
     if frames is None:
         return source
-    return Source(islice(source.messages, frames), min(source.count, frames), source.compressed)
+    return replace(source, messages=islice(source.messages, frames), count=min(source.count, frames))
 
 
 def make_header(seconds: float) -> Header:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.checkpoint import Checkpoint, require_writable
 from vidseg_ros.config import PhaseConfig, TrainConfig
 from vidseg_ros.data import Clip
 from vidseg_ros.data.camvid import camvid_frames, data_root
@@ -35,6 +35,7 @@ def train(
     ``start`` gives the first weights where names and shapes agree; ``compiled`` uses torch.compile, which needs a C++
     compiler. Raises UserError when the loss is not finite.
     """
+    require_writable(output)
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     network = build(config.network)
