@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -81,6 +82,8 @@ def require_writable(path: Path) -> None:
 def _temporary_beside(path: Path) -> Iterator[IO[bytes]]:
     """Yield a temporary file in the folder of ``path``, gone afterwards unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
         try:
             yield temporary
@@ -142,10 +145,12 @@ def _load_tensors(network: StreamingNetwork, tensors: Mapping[str, Tensor]) -> N
     """Fill the network; every name and shape must match."""
     expected = network.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
-        raise UserError(f"tensor '{name}' is {'missing' if name in expected else 'not of this network'}")
+        what = "missing" if name in expected else "not of this network"
+        raise UserError(f"tensor '{name}' is {what}; use the file that belongs to this config")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise UserError(
-                f"tensor '{name}' has shape {tuple(tensor.shape)}, its config says {tuple(expected[name].shape)}"
+                f"tensor '{name}' has shape {tuple(tensor.shape)}, its config says {tuple(expected[name].shape)}; "
+                "use the file that belongs to this config"
             )
     network.load_state_dict(tensors)

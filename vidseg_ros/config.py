@@ -149,7 +149,7 @@ def load_yaml(path: Path, cls: type[T]) -> T:
     except OSError as error:
         raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
     except yaml.YAMLError as error:
-        raise UserError(f"config '{path}' is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"config '{path}' is not valid YAML: {error}") from error
     return from_dict(cls, data or {})
 
 

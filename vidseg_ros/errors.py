@@ -2,4 +2,7 @@
 
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the value and the remedy."""
+    """Bad input. The message names the value and the remedy; it is one line, whatever a value holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

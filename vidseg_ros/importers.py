@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,17 +84,17 @@ def import_weights(path: Path) -> Checkpoint:
         config, labels = _describe(renamed, f2f)
         network = build(config)
         _fill(network, renamed)
-    except (KeyError, IndexError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except (KeyError, IndexError, RuntimeError, UserError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"'{path}' is an ESPNet of another build ({reason}); import an original release") from error
     network.eval()
-    kind = "f2f" if f2f else "espnet" if LAST_LAYER in renamed else "espnet encoder; the decoder is untrained"
+    kind = "f2f" if f2f else "espnet" if _is_full(renamed) else "espnet encoder; the decoder is untrained"
     return Checkpoint(network, labels, {"source": path.name, "format": kind})
 
 
 def _fill(network: StreamingNetwork, state: dict[str, Tensor]) -> None:
     """Load ``state``, where a release of the encoder alone may leave the decoder as it is. Raises KeyError."""
-    full = LAST_LAYER in state
+    full = _is_full(state)
     if full:
         state[LAST_LAYER] = state[LAST_LAYER][:, : network.config.classes]
     missing, unexpected = network.load_state_dict(state, strict=False)
@@ -103,13 +102,18 @@ def _fill(network: StreamingNetwork, state: dict[str, Tensor]) -> None:
         raise KeyError(key)
 
 
+def _is_full(state: Mapping[str, Tensor]) -> bool:
+    """Tell a whole network from an encoder."""
+    return any(not key.startswith("encoder.") for key in state)
+
+
 def _load_pickle(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise UserError(f"'{path}' does not exist; name a .pth file")
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # what a foreign or damaged file makes the unpickler raise is anybody's guess
+        reason = [*str(error).strip().splitlines(), type(error).__name__][0]
         raise UserError(f"'{path}' is not a PyTorch file of plain tensors ({reason})") from error
     if not isinstance(raw, Mapping):
         raise UserError(f"'{path}' holds a {type(raw).__name__}, not named tensors; import a state dict")
@@ -134,9 +138,12 @@ def _rename(key: str) -> str:
 
 def _describe(state: dict[str, Tensor], f2f: bool) -> tuple[NetworkConfig, LabelSet]:
     """Read the configuration off the shapes."""
-    full = LAST_LAYER in state
+    full = _is_full(state)
     width, outputs = state[LAST_LAYER].shape[:2] if full else (len(CITYSCAPES), len(CITYSCAPES))
-    labels = CAMVID if outputs <= len(CAMVID) + 1 else CITYSCAPES
+    fitting = [known for known in (CAMVID, CITYSCAPES) if outputs - len(known) in (0, 1)]
+    if not fitting:
+        raise UserError(f"{outputs} outputs, where CamVid has 11 or 12 and Cityscapes 19 or 20")
+    labels = fitting[0]
     inputs = F2F_CITYSCAPES if f2f else ESPNET_CAMVID if labels is CAMVID else ESPNET_CITYSCAPES
     p, q = (
         len({k.split(".")[2] for k in state if k.startswith(f"encoder.{level}.")}) for level in ("level2", "level3")

@@ -86,6 +86,11 @@ class FrameStream:
                 return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
         return ""
 
+    def _take_state(self) -> Any:
+        """Hand the state out; a step that fails leaves none behind that would be older than the last frame."""
+        state, self.state = self.state, None
+        return state
+
     def _network_input(self, frame: Frame) -> NDArray[np.uint8]:
         size = self.config.size or self.engine.input_size
         return resize(frame.rgb, size, cv2.INTER_LINEAR)
@@ -104,7 +109,8 @@ def step_together(
     for members in batches.values():
         batch = np.stack([inputs[i] for i in members])
         start = time.perf_counter()
-        prediction, states = streams[0].engine.step(batch, [streams[i].state for i in members], confidence)
+        past = [streams[i]._take_state() for i in members]
+        prediction, states = streams[0].engine.step(batch, past, confidence)
         model_ms = 1e3 * (time.perf_counter() - start)
         for row, i in enumerate(members):
             streams[i].state = states[row]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidseg_ros.data.clip import Clip, image_files, read_labels, read_rgb
+from vidseg_ros.data.clip import Clip
+from vidseg_ros.data.images import image_files, read_labels, read_rgb
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
 
@@ -56,7 +57,7 @@ def sequences(frames: Sequence[CamVidFrame]) -> Iterator[list[CamVidFrame]]:
     """Split frames into runs of one scene without a gap of more than ``MAX_GAP`` seconds."""
     run: list[CamVidFrame] = []
     for frame in frames:
-        if run and (frame.scene != run[-1].scene or not 0 < frame.stamp - run[-1].stamp <= MAX_GAP):
+        if run and (frame.scene != run[-1].scene or not 0 < round(frame.stamp - run[-1].stamp, 6) <= MAX_GAP):
             yield run
             run = []
         run.append(frame)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.data.clip import image_files, read_rgb
+from vidseg_ros.data.images import image_files, read_rgb
 from vidseg_ros.errors import UserError
 
 

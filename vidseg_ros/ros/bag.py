@@ -60,7 +60,7 @@ def _messages(path: Path, reader: Reader, connection: Connection) -> Iterator[by
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"cannot read bag '{path}': {' '.join(str(error).split())}; try 'ros2 bag reindex' on it")
+    return UserError(f"cannot read bag '{path}': {error}; try 'ros2 bag reindex' on it")
 
 
 class BagWriter:

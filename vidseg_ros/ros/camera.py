@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -50,7 +52,10 @@ class Received:
 class Camera:
     """Subscription and publishers of camera ``name``; "" is the only camera, with plain topic names."""
 
-    def __init__(self, node: LifecycleNode, name: str, engine: Engine, parameters: Parameters) -> None:
+    def __init__(
+        self, node: LifecycleNode, name: str, engine: Engine, parameters: Parameters, on_image: Callable[[bytes], None]
+    ) -> None:
+        """Create the topics; ``on_image`` gets serialised messages, on the thread of the executor."""
         prefix = f"{name}/" if name else ""
         self.name = name or "camera"
         self.stream = FrameStream(engine, parameters.stream)
@@ -61,16 +66,25 @@ class Camera:
         self._opacity = parameters.overlay_opacity
         self.message_type = CompressedImage if parameters.image_transport == "compressed" else Image
         self.topic = prefix + ("image/compressed" if parameters.image_transport == "compressed" else "image")
+        overridable = QoSOverridingOptions.with_default_policies()
+        self.subscription = node.create_subscription(
+            self.message_type,
+            self.topic,
+            on_image,
+            qos(QoSReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=overridable,
+            raw=True,
+        )
         self.publishers: dict[str, LifecyclePublisher] = {
             output: node.create_lifecycle_publisher(
                 Image,
                 f"~/{prefix}{output}",
                 qos(QoSReliabilityPolicy.RELIABLE),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                qos_overriding_options=overridable,
             )
             for output in OUTPUTS
         }
-        self.reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
+        self._reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
         self._last_stamp: float | None = None
         self._last_warning: dict[str, float] = {}
 
@@ -147,8 +161,13 @@ class Camera:
             self._last_warning[kind] = now
             self._node.get_logger().warning(f"{self.name}: {text}")
 
+    def report(self, active: bool) -> DiagnosticStatus:
+        """Return what /diagnostics shall say of this camera."""
+        return self._reporter.status(self.statistics, active, self.subscription.get_publisher_count())
+
     def destroy(self) -> None:
-        """Give the publishers back."""
+        """Give subscription and publishers back."""
+        self._node.destroy_subscription(self.subscription)
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 

@@ -6,17 +6,13 @@ from array import array
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vidseg_ros.data.images import decode_rgb, is_truncated
 from vidseg_ros.errors import UserError
-
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG", b"IEND"
-TAIL = 64  # bytes at the end of a compressed image in which its end marker must lie
 
 
 class BadFrame(UserError):  # noqa: N818 - it is the frame that is bad
@@ -109,21 +105,11 @@ def _without_padding(message: Image, decoder: Decoder) -> Image:
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
     """Decode a CompressedImage (JPEG, PNG, ...) to RGB, uint8 (H, W, 3). Raises BadFrame."""
     data = bytes(message.data)
-    _require_whole(data)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise BadFrame(
-            f"{len(data)} bytes of format '{message.format}' are no image that OpenCV reads; send jpeg or png"
-        )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _require_whole(data: bytes) -> None:
-    """Refuse truncated files: decoders fill the missing part with grey and say nothing."""
-    tail = data.rstrip(b"\0")[-TAIL:]
-    for start, end in ((JPEG_START, JPEG_END), (PNG_START, PNG_END)):
-        if data.startswith(start) and end not in tail:
-            raise BadFrame(f"compressed image of {len(data)} bytes is truncated; check the link to the camera")
+    rgb = decode_rgb(data)
+    if rgb is None:
+        what = "are truncated" if is_truncated(data) else f"of format '{message.format}' are no image that OpenCV reads"
+        raise BadFrame(f"{len(data)} compressed bytes {what}; check the link to the camera, send jpeg or png")
+    return rgb
 
 
 def encoding_family(encoding: str) -> str:

@@ -107,9 +107,12 @@ class Demo:
         self._film = Film(output / "demo.mp4", source.fps)
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
         self._publisher = self._node.create_publisher(kind, topic, CAMERA_QOS)
-        for name in OUTPUTS:
-            answered = partial(self._on_answer, name)
-            self._node.create_subscription(Image, f"segmentation/{name}", answered, ANSWERS_DEPTH, raw=True)
+        self._answering = [
+            self._node.create_subscription(
+                Image, f"segmentation/{name}", partial(self._on_answer, name), ANSWERS_DEPTH, raw=True
+            )
+            for name in OUTPUTS
+        ]
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def run(self, process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> Outcome:
@@ -129,7 +132,7 @@ class Demo:
         return self._outcome
 
     def _wait_for_node(self, process: NodeProcess) -> None:
-        """Wait until the node listens, all its outputs are heard, and it has reported once."""
+        """Wait until the node listens and has found us, and all its outputs are heard."""
         deadline = time.monotonic() + START_TIMEOUT
         while not (self._outcome.node and self._connected()):
             self._spin_until(lambda: False, 0.1)
@@ -138,8 +141,8 @@ class Demo:
                 raise process.problem(f"is not ready after {START_TIMEOUT:.0f} s")
 
     def _connected(self) -> bool:
-        topics = [f"{self._name}/{name}" for name in OUTPUTS]
-        return bool(self._publisher.get_subscription_count()) and all(map(self._node.count_publishers, topics))
+        heard = all(subscription.get_publisher_count() for subscription in self._answering)
+        return heard and bool(self._publisher.get_subscription_count()) and self._reported("publishers") > 0
 
     def _complete(self) -> bool:
         """Tell whether the node has settled and all its labels have arrived."""

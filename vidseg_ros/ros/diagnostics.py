@@ -43,8 +43,8 @@ class Reporter:
         self._name, self._hardware, self._topic = name, hardware, topic
         self._seen = (0, 0)  # received, rejected at the last report
 
-    def status(self, statistics: Statistics, active: bool) -> DiagnosticStatus:
-        """Report what happened since the last call."""
+    def status(self, statistics: Statistics, active: bool, publishers: int) -> DiagnosticStatus:
+        """Report what happened since the last call; ``publishers`` is how many the subscription has found."""
         received, rejected = statistics.received - self._seen[0], statistics.rejected - self._seen[1]
         self._seen = (statistics.received, statistics.rejected)
         level, text = DiagnosticStatus.OK, "segmenting"
@@ -52,12 +52,12 @@ class Reporter:
             level, text = DiagnosticStatus.WARN, "not active"
         elif rejected:
             level, text = DiagnosticStatus.WARN, f"{rejected} bad frames: {statistics.last_problem}"
+        elif not publishers:
+            level, text = DiagnosticStatus.WARN, f"nobody publishes {self._topic}; check its name and QoS"
         elif not received:
-            level, text = (
-                DiagnosticStatus.WARN,
-                f"no new image on {self._topic}; check its name and QoS (best effort works)",
-            )
-        return make_status(self._name, self._hardware, level, text, statistics.values())
+            level, text = DiagnosticStatus.WARN, f"no new image on {self._topic}; large ones need the transport profile"
+        values = statistics.values() | {"publishers": str(publishers)}
+        return make_status(self._name, self._hardware, level, text, values)
 
 
 def make_status(name: str, hardware: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:

@@ -17,14 +17,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, TorchEngine
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.camera import Camera, Received, qos
+from vidseg_ros.ros.camera import Camera, Received
 from vidseg_ros.ros.conversions import find_decoder
 from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.label_info import publish_label_info
@@ -54,7 +52,6 @@ class SegmentationNode(LifecycleNode):
         declare_parameters(self)
         self._engine: Engine | None = None
         self._cameras: dict[str, Camera] = {}
-        self._subscriptions_used: list[Any] = []
         self._label_info: Any = None
         self._worker: Thread | None = None
         self._queue: LatestQueue[str, Received] = LatestQueue()
@@ -87,17 +84,7 @@ class SegmentationNode(LifecycleNode):
         if len(set(names)) < len(names):
             raise UserError(f"cameras is {names}; give each camera a name of its own")
         for name in names:
-            camera = self._cameras[name] = Camera(self, name, engine, parameters)
-            self._subscriptions_used.append(
-                self.create_subscription(
-                    camera.message_type,
-                    camera.topic,
-                    partial(self._on_image, name),
-                    qos(QoSReliabilityPolicy.BEST_EFFORT),
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                    raw=True,
-                )
-            )
+            self._cameras[name] = Camera(self, name, engine, parameters, partial(self._on_image, name))
         self._label_info = publish_label_info(self, engine.labels)
         self._warm_up(parameters, engine)
 
@@ -145,15 +132,13 @@ class SegmentationNode(LifecycleNode):
             self._worker = None
 
     def _release(self) -> None:
-        for subscription in self._subscriptions_used:
-            self.destroy_subscription(subscription)
         for camera in self._cameras.values():
             camera.destroy()
         if self._label_info is not None:
             self.destroy_publisher(self._label_info)
         if self._engine is not None:
             self._engine.close()
-        self._subscriptions_used, self._cameras, self._engine, self._label_info = [], {}, None, None
+        self._cameras, self._engine, self._label_info = {}, None, None
         self._problem = "not configured"
 
     # -- from image message to label message
@@ -199,7 +184,7 @@ class SegmentationNode(LifecycleNode):
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()
         active = self._worker is not None
-        array.status = [camera.reporter.status(camera.statistics, active) for camera in self._cameras.values()]
+        array.status = [camera.report(active) for camera in self._cameras.values()]
         level = DiagnosticStatus.OK if active else DiagnosticStatus.WARN
         text = "active" if active else self._problem or "configured, not active"
         array.status.append(make_status(self.get_fully_qualified_name(), "", level, text, {}))
