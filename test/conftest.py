@@ -2,6 +2,8 @@ import os
 import random
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads stall beside other processes
+
 import pytest
 import torch
 
@@ -24,9 +26,22 @@ def tiny_network(position="L1b", seed=0, **cell):
     return build(NetworkConfig(p=1, q=1, cell=memory, input=InputConfig(SIZE))).eval()
 
 
+def wakeful():
+    """A tiny network that shows its memory: the paths around the cell are cut, it forgets slowly, and it is sure."""
+    network = tiny_network()
+    torch.nn.init.normal_(network.cell.h0)
+    torch.nn.init.normal_(network.cell.c0)
+    with torch.no_grad():
+        network.reductions["L1c"].weight.zero_()
+        network.reductions["L1d"].weight[:, len(CAMVID) :].zero_()
+        network.cell.gates.convolution.bias[len(CAMVID) : 2 * len(CAMVID)] = 2.0
+        network.up_half.weight.mul_(2000)
+    return network
+
+
 @pytest.fixture
 def checkpoint():
-    return Checkpoint(tiny_network(), CAMVID)
+    return Checkpoint(wakeful(), CAMVID)
 
 
 @pytest.fixture

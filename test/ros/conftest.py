@@ -43,6 +43,7 @@ class Client:
 
     def __init__(self, camera="", compressed=False, outputs=("label",)):
         prefix = f"{camera}/" if camera else ""
+        self.camera = camera
         self.node = rclpy.create_node(f"client{time.monotonic_ns()}")
         kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
         reliable = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -103,18 +104,21 @@ def start(checkpoint_file):
         return node
 
     def start_client(*args, **kwargs):
+        """Make a client of the newest node and wait until both have found each other."""
         client = Client(*args, **kwargs)
         running[-1][3].append(client)
         client.wait(client.publisher.get_subscription_count)
-        client.wait(lambda: all(client.node.count_publishers(s.topic_name) for s in client.node.subscriptions))
-        time.sleep(0.3)  # the other side needs to have found us, too
+        camera = running[-1][0]._cameras[client.camera]
+        client.wait(camera.subscription.get_publisher_count)
+        client.wait(lambda: all(camera.wants(output) for output in client.answers))
+        client.wait(lambda: all(s.get_publisher_count() for s in client.node.subscriptions))
         return client
 
     yield start_node, start_client
     for node, executor, thread, clients in running:
         executor.shutdown()
         thread.join()
-        node._stop_worker()
+        node.stop()
         node.destroy_node()
         for client in clients:
             client.node.destroy_node()

@@ -5,15 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
 import numpy as np
 import pytest
+from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
 
-from test.ros.conftest import picture
+from test.ros.conftest import header, picture
 from vidseg_ros.cli.main import main
+from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
+from vidseg_ros.ros.conversions import to_image
+from vidseg_ros.ros.demo import FRAME_TIMEOUT
 from vidseg_ros.ros.transport import PROFILE, use_large_image_transport
 
 NODE = [sys.executable, "-m", "vidseg_ros.ros.node", "--ros-args"]
@@ -24,12 +29,33 @@ def run(*arguments):
     return subprocess.run([*VIDSEG, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.fixture
+def start_process():
+    """Start node processes that do not outlive the test, nor a minute."""
+    started = []
+
+    def start(*parameters):
+        process = subprocess.Popen([*NODE, *parameters], stderr=subprocess.PIPE, text=True)
+        timer = threading.Timer(60, process.kill)
+        timer.start()
+        started.append((process, timer))
+        return process
+
+    yield start
+    for process, timer in started:
+        timer.cancel()
+        process.kill()
+        process.wait()
+
+
+def line_with(process, text):
+    return next(line for line in iter(process.stderr.readline, "") if text in line)
+
+
 @pytest.mark.parametrize("signals", [1, 2])
-def test_interrupt_ends_the_node_cleanly(checkpoint_file, signals):
-    command = [*NODE, "-p", f"model:={checkpoint_file}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    lines = iter(process.stderr.readline, "")
-    assert any("segmenting image" in line for line in lines)
+def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals):
+    process = start_process("-p", f"model:={checkpoint_file}")
+    line_with(process, "segmenting image")
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -37,14 +63,26 @@ def test_interrupt_ends_the_node_cleanly(checkpoint_file, signals):
     assert "Traceback" not in process.stderr.read()
 
 
-def test_missing_model_is_one_line_and_the_node_waits_to_be_mended():
-    process = subprocess.Popen([*NODE, "-p", "model:=/no/such.safetensors"], stderr=subprocess.PIPE, text=True)
-    line = next(line for line in iter(process.stderr.readline, "") if "ERROR" in line)
-    assert "'/no/such.safetensors' does not exist" in line
+def test_missing_model_is_one_line_and_the_node_waits_to_be_mended(start_process):
+    process = start_process("-p", "model:=/no/such.safetensors")
+    assert "'/no/such.safetensors' does not exist" in line_with(process, "ERROR")
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
     assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("parameter", ["max_gap:=1", "max_gap:=-1.0"])
+def test_parameter_of_another_type_or_range_is_one_line(start_process, parameter):
+    process = start_process("-p", parameter)
+    assert process.wait(30) == 2
+    said = process.stderr.read()
+    assert "max_gap" in line_with_text(said, "FATAL")
+    assert "Traceback" not in said
+
+
+def line_with_text(text, word):
+    return next(line for line in text.splitlines() if word in line)
 
 
 def folder_of_pictures(tmp_path, count=5):
@@ -77,13 +115,14 @@ def test_demo_delivers_every_frame_of_a_folder_and_plays_its_own_bag(tmp_path, c
     assert [film.read()[1].shape for _ in range(5)] == [(48, 128, 3)] * 5
     assert not film.read()[0]
 
-    again = ("--topic", "/vidseg_demo", "--input", output / "bag")
-    refused = run("demo", *again, *options)
+    own = run("demo", "--input", output / "bag", *options)
+    assert (own.returncode, "is where this demo records" in own.stderr) == (2, True)
+    elsewhere = ("--checkpoint", checkpoint_file, "--output", tmp_path / "second")
+    refused = run("demo", "--topic", "/vidseg_demo", "--input", output / "bag", *elsewhere)
     assert refused.returncode == 2
     assert "name one with --topic (here: " in refused.stderr
     colour = refused.stderr.split("here: ")[1].split(",")[1].strip()
-    second = run("demo", "--input", output / "bag", "--topic", colour, "--checkpoint", checkpoint_file,
-                 "--output", tmp_path / "second", "--json", figures)  # fmt: skip
+    second = run("demo", "--input", output / "bag", "--topic", colour, *elsewhere, "--json", figures)
     assert second.returncode == 0, second.stderr
     assert json.loads(figures.read_text())["frames"] == frames
 
@@ -116,6 +155,51 @@ def test_demo_says_in_one_line_what_is_wrong(arguments, problem, checkpoint_file
     assert result.returncode == 2
     assert problem in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_demo_replaces_no_bag_of_somebody_else(tmp_path, checkpoint_file):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "metadata.yaml").write_text("mine")
+    result = run("demo", "--frames", 1, "--checkpoint", checkpoint_file, "--output", tmp_path)
+    assert result.returncode == 2
+    assert "was not written by this command" in result.stderr
+    assert (tmp_path / "bag" / "metadata.yaml").read_text() == "mine"
+
+
+def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):
+    """A bag whose second of three images is broken: nothing waits for an answer that never comes."""
+    bag, topic = tmp_path / "in", "/camera/image_raw"
+    with BagWriter(bag, {topic: IMAGE_TYPE}, "") as writer:
+        for i in range(3):
+            message = to_image(picture(seed=i), "rgb8", header(1 + i / 10))
+            message.encoding = "rgb8" if i != 1 else "smell-o-vision"
+            writer.write(topic, i, serialize_message(message))
+    figures, start = tmp_path / "figures.json", time.monotonic()
+    result = run(
+        "demo", "--input", bag, "--checkpoint", checkpoint_file, "--output", tmp_path / "out", "--json", figures
+    )
+    assert result.returncode == 0, result.stderr
+    frames = json.loads(figures.read_text())["frames"]
+    assert frames == {"sent": 3, "received": 3, "processed": 2, "dropped": 0, "rejected": 1, "labels": 2}
+    assert time.monotonic() - start < FRAME_TIMEOUT
+
+
+def test_truncated_bag_is_one_line(tmp_path, checkpoint_file):
+    bag = tmp_path / "in"
+    with BagWriter(bag, {"/image": IMAGE_TYPE}, "") as writer:
+        for i in range(5):
+            writer.write("/image", i, serialize_message(to_image(picture(seed=i), "rgb8", header(i))))
+    file = next(bag.glob("*.mcap"))
+    whole = file.read_bytes()
+    for cut in (0.0, 0.3, 0.9):
+        file.write_bytes(whole[: int(cut * len(whole))])
+        result = run("demo", "--input", bag, "--checkpoint", checkpoint_file, "--output", tmp_path / "out")
+        assert result.returncode == 2, result.stdout
+        assert "cannot read bag" in result.stderr
+        assert result.stderr.count("\n") == 1
+    (bag / "metadata.yaml").unlink()
+    result = run("demo", "--input", bag, "--checkpoint", checkpoint_file, "--output", tmp_path / "out")
+    assert (result.returncode, "cannot read bag" in result.stderr) == (2, True)
 
 
 def test_garbage_instead_of_a_video_or_bag(tmp_path, checkpoint_file):

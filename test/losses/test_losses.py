@@ -1,0 +1,144 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from vidseg_ros.labels import IGNORE
+from vidseg_ros.losses import class_weights, clip_loss, cross_entropy, inconsistency
+
+
+def random_clip(seed, frames=3, batch=2, classes=3, height=4, width=5):
+    """Return logits (T, N, C, H, W) and labels (T, N, H, W) that change little and are void in places."""
+    random = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(frames, batch, classes, height, width, generator=random, dtype=torch.float64)
+    still = torch.randint(0, classes, (batch, height, width), generator=random).expand(frames, -1, -1, -1)
+    other = torch.randint(0, classes, still.shape, generator=random)
+    labels = torch.where(torch.rand(still.shape, generator=random) < 0.2, other, still)
+    labels[torch.rand(still.shape, generator=random) < 0.2] = IGNORE
+    return logits, labels
+
+
+def test_class_weights():
+    weights = class_weights(torch.tensor([0.0, 1.0, 0.25]))
+    torch.testing.assert_close(weights, torch.tensor([1 / math.log(1.1), 1 / math.log(2.1), 1 / math.log(1.35)]))
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0], dtype=torch.float64)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_cross_entropy_is_that_of_pytorch(weights, dtype):
+    logits, labels = random_clip(0)
+    assert (labels == IGNORE).any()
+    expected = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1), weights, ignore_index=IGNORE)
+    torch.testing.assert_close(cross_entropy(logits, labels.to(dtype), weights), expected)
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(3, dtype=torch.float64)])
+def test_cross_entropy_without_labels_is_zero(weights):
+    logits, labels = random_clip(1)
+    logits.requires_grad_()
+    loss = cross_entropy(logits, torch.full_like(labels, IGNORE), weights)
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def pair(labels, probabilities):
+    """Two frames of 1x2 pixels and two classes from (then, now) labels and probabilities of class 0 of each pixel."""
+    labels = torch.tensor(labels).T.reshape(2, 1, 1, 2)
+    first = torch.tensor(probabilities, dtype=torch.float64).T.reshape(2, 1, 1, 1, 2)
+    return torch.cat([first, 1 - first], 2), labels
+
+
+STEADY = (0, 0), (0.9, 0.9)
+MOVING = (0, 0), (0.9, 0.7)  # costs 0.2 squared
+CASES = {
+    "right, then wrong": ([(0, 0), (0.8, 0.4)], STEADY, 0.16 / 2),
+    "wrong, then right": ([(0, 0), (0.3, 0.6)], STEADY, 0.09 / 2),
+    "right twice": ([(0, 0), (0.9, 0.6)], STEADY, 0.09 / 2),
+    "wrong twice": ([(0, 0), (0.4, 0.1)], STEADY, 0.0),
+    "the true class is the second": ([(1, 1), (0.3, 0.7)], STEADY, 0.16 / 2),
+    "both pixels": ([(0, 0), (0.6, 0.9)], MOVING, (0.09 + 0.04) / 2),
+    "the truth changes": ([(0, 1), (0.9, 0.1)], MOVING, 0.04),
+    "void twice": ([(IGNORE, IGNORE), (0.9, 0.1)], MOVING, 0.04),
+    "void, then labelled": ([(IGNORE, 0), (0.1, 0.9)], MOVING, 0.04),
+    "labelled, then void": ([(0, IGNORE), (0.9, 0.1)], MOVING, 0.04),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), CASES.values(), ids=CASES)
+def test_inconsistency_by_hand(first, second, expected):
+    probabilities, labels = pair([first[0], second[0]], [first[1], second[1]])
+    assert inconsistency(probabilities, labels).item() == pytest.approx(expected)
+
+
+def test_inconsistency_absolute():
+    probabilities, labels = pair([(0, 0), (0, 0)], [(0.8, 0.4), (0.9, 0.7)])
+    assert inconsistency(probabilities, labels, absolute=True).item() == pytest.approx((0.4 + 0.2) / 2)
+
+
+def slow_inconsistency(probabilities, labels, absolute):
+    """Equations (2) to (6) of the paper, pixel by pixel."""
+    frames, batch, _, height, width = probabilities.shape
+    total = norm = 0
+    for t in range(frames - 1):
+        for n in range(batch):
+            for y in range(height):
+                for x in range(width):
+                    s1, s2 = labels[t, n, y, x].item(), labels[t + 1, n, y, x].item()
+                    p1, p2 = probabilities[t, n, :, y, x].tolist(), probabilities[t + 1, n, :, y, x].tolist()
+                    if s1 == IGNORE or s1 != s2:
+                        continue
+                    norm += 1
+                    if p1.index(max(p1)) == s1 or p2.index(max(p2)) == s2:
+                        difference = p1[s1] - p2[s1]
+                        total += abs(difference) if absolute else difference**2
+    return total / max(norm, 1)
+
+
+@given(st.integers(0, 10**6), st.booleans(), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_inconsistency_against_loops(seed, absolute, frames):
+    logits, labels = random_clip(seed, frames)
+    probabilities = logits.softmax(2)
+    expected = slow_inconsistency(probabilities, labels, absolute)
+    assert inconsistency(probabilities, labels.to(torch.uint8), absolute).item() == pytest.approx(expected)
+
+
+def test_inconsistency_gradients():
+    logits, labels = random_clip(5, classes=3, height=2, width=3)
+    assert torch.autograd.gradcheck(lambda x: inconsistency(x.softmax(2), labels), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_inconsistency_without_pairs_is_zero(frames):
+    logits, labels = random_clip(6, frames)
+    logits.requires_grad_()
+    loss = inconsistency(logits.softmax(2), labels if frames == 1 else torch.full_like(labels, IGNORE))
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("factor", [0.0, 3.0])
+def test_clip_loss_adds_up(factor):
+    logits, labels = random_clip(7)
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    loss = clip_loss(logits, labels, weights, factor)
+    ce = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1), weights, ignore_index=IGNORE)
+    incons = slow_inconsistency(logits.softmax(2), labels, absolute=False)
+    assert incons > 0
+    expected = {"total": ce.item() + factor * incons, "ce": ce.item(), "incons": incons}
+    assert {name: value.item() for name, value in loss.items()} == pytest.approx(expected)
+
+
+def test_clip_loss_of_the_paper():
+    """lambda_incons is 10 where nobody says otherwise, and single frames have no inconsistency."""
+    logits, labels = random_clip(8)
+    loss = clip_loss(logits, labels)
+    assert loss["total"].item() == pytest.approx(loss["ce"].item() + 10 * loss["incons"].item())
+    single = clip_loss(logits[:1], labels[:1])
+    assert single["incons"] == 0
+    assert single["total"] == single["ce"]
