@@ -34,8 +34,7 @@ def evaluate(
             result = stream.step(Frame(clip.frames[0], item.stamp, item.scene))
             pair = [*pair[-1:], (torch.from_numpy(result.labels), torch.from_numpy(clip.labels[0]))]
             score.update(*pair[-1])
-            if len(pair) == 2:
-                stability.update(*(torch.stack(planes) for planes in zip(*pair, strict=True)))
+            stability.update(*(torch.stack(planes) for planes in zip(*pair, strict=True)))
             frames += 1
             progress()
     return _report(engine, score, stability) | {"frames": frames}

@@ -127,6 +127,16 @@ def test_demo_delivers_every_frame_of_a_folder_and_plays_its_own_bag(tmp_path, c
     assert json.loads(figures.read_text())["frames"] == frames
 
 
+def test_demo_delivers_all_frames_of_camvid_val(camvid_val, tmp_path, checkpoint_file):
+    figures, output = tmp_path / "figures.json", tmp_path / "out"
+    result = run("demo", "--input", camvid_val / "frames", "--checkpoint", checkpoint_file, "--output", output,
+                 "--json", figures)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    frames = json.loads(figures.read_text())["frames"]
+    assert frames == {"sent": 101, "received": 101, "processed": 101, "dropped": 0, "rejected": 0, "labels": 101}
+    np.testing.assert_allclose(stamps(output / "bag", "label"), np.arange(101) / 15)
+
+
 def test_demo_drives_through_the_street_world_in_real_time(tmp_path, checkpoint_file):
     figures = tmp_path / "figures.json"
     result = run("demo", "--frames", 12, "--rate", 10, "--checkpoint", checkpoint_file, "--output", tmp_path / "out",

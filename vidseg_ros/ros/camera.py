@@ -16,10 +16,10 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.engines import Engine
-from vidseg_ros.labels import LabelSet
 from vidseg_ros.ros.conversions import Decoder, compressed_to_rgb, encoding_family, image_to_rgb, to_image
 from vidseg_ros.ros.diagnostics import Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
@@ -52,41 +52,39 @@ class Received:
 class Camera:
     """Subscription and publishers of camera ``name``; "" is the only camera, with plain topic names."""
 
-    def __init__(
-        self, node: LifecycleNode, name: str, engine: Engine, parameters: Parameters, on_image: Callable[[bytes], None]
-    ) -> None:
-        """Create the topics; ``on_image`` gets serialised messages, on the thread of the executor."""
-        prefix = f"{name}/" if name else ""
+    def __init__(self, node: LifecycleNode, name: str, engine: Engine, parameters: Parameters) -> None:
         self.name = name or "camera"
         self.stream = FrameStream(engine, parameters.stream)
         self.statistics = Statistics()
         self.reset_requested = False
-        self.labels: LabelSet = engine.labels
+        self._prefix = f"{name}/" if name else ""
         self._node = node
+        self._labels = engine.labels
         self._opacity = parameters.overlay_opacity
-        self.message_type = CompressedImage if parameters.image_transport == "compressed" else Image
-        self.topic = prefix + ("image/compressed" if parameters.image_transport == "compressed" else "image")
+        self._message_type = CompressedImage if parameters.image_transport == "compressed" else Image
+        self.topic = self._prefix + ("image/compressed" if self._message_type is CompressedImage else "image")
+        self._reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
+        self.publishers: dict[str, LifecyclePublisher] = {}
+        self.subscription: Subscription | None = None
+        self._last_stamp: float | None = None
+        self._last_warning: dict[str, float] = {}
+
+    def create_topics(self, on_image: Callable[[bytes], None]) -> None:
+        """Create publishers and subscription; ``on_image`` gets serialised messages, on the thread of the executor."""
         overridable = QoSOverridingOptions.with_default_policies()
-        self.subscription = node.create_subscription(
-            self.message_type,
+        for output in OUTPUTS:
+            topic = f"~/{self._prefix}{output}"
+            self.publishers[output] = self._node.create_lifecycle_publisher(
+                Image, topic, qos(QoSReliabilityPolicy.RELIABLE), qos_overriding_options=overridable
+            )
+        self.subscription = self._node.create_subscription(
+            self._message_type,
             self.topic,
             on_image,
             qos(QoSReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=overridable,
             raw=True,
         )
-        self.publishers: dict[str, LifecyclePublisher] = {
-            output: node.create_lifecycle_publisher(
-                Image,
-                f"~/{prefix}{output}",
-                qos(QoSReliabilityPolicy.RELIABLE),
-                qos_overriding_options=overridable,
-            )
-            for output in OUTPUTS
-        }
-        self._reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
-        self._last_stamp: float | None = None
-        self._last_warning: dict[str, float] = {}
 
     def wants(self, output: str) -> bool:
         """Tell whether somebody listens to ``output``."""
@@ -105,8 +103,8 @@ class Camera:
 
     def read(self, received: Received, decoder: Decoder) -> tuple[Any, Frame]:
         """Return the message's header and its frame. Raises BadFrame."""
-        message = deserialize_message(received.data, self.message_type)
-        if self.message_type is CompressedImage:
+        message = deserialize_message(received.data, self._message_type)
+        if self._message_type is CompressedImage:
             rgb, family = compressed_to_rgb(message), "compressed"
         else:
             rgb, family = image_to_rgb(message, decoder), encoding_family(message.encoding)
@@ -120,7 +118,7 @@ class Camera:
         if self.wants("label"):
             self._send("label", result.labels, "mono8", header)
         if self.wants("color") or self.wants("overlay"):
-            color = self.labels.colorize(result.labels)
+            color = self._labels.colorize(result.labels)
             if self.wants("color"):
                 self._send("color", color, "rgb8", header)
             if self.wants("overlay"):
@@ -163,11 +161,13 @@ class Camera:
 
     def report(self, active: bool) -> DiagnosticStatus:
         """Return what /diagnostics shall say of this camera."""
-        return self._reporter.status(self.statistics, active, self.subscription.get_publisher_count())
+        publishers = self.subscription.get_publisher_count() if self.subscription else 0
+        return self._reporter.status(self.statistics, active, publishers)
 
     def destroy(self) -> None:
         """Give subscription and publishers back."""
-        self._node.destroy_subscription(self.subscription)
+        if self.subscription is not None:
+            self._node.destroy_subscription(self.subscription)
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 

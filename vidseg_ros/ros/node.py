@@ -84,7 +84,8 @@ class SegmentationNode(LifecycleNode):
         if len(set(names)) < len(names):
             raise UserError(f"cameras is {names}; give each camera a name of its own")
         for name in names:
-            self._cameras[name] = Camera(self, name, engine, parameters, partial(self._on_image, name))
+            camera = self._cameras[name] = Camera(self, name, engine, parameters)
+            camera.create_topics(partial(self._on_image, name))
         self._label_info = publish_label_info(self, engine.labels)
         self._warm_up(parameters, engine)
 
@@ -168,8 +169,9 @@ class SegmentationNode(LifecycleNode):
             frames = [frame for *_, frame in jobs]
             results = step_together([camera.stream for camera in cameras], frames, confidence)
             for (camera, received, header, frame), result in zip(jobs, results, strict=True):
-                camera.publish(header, frame, result)
-                camera.note(received, result)
+                with rejecting([camera]):
+                    camera.publish(header, frame, result)
+                    camera.note(received, result)
 
     # -- services and diagnostics
 

@@ -1,0 +1,56 @@
+import cv2
+import numpy as np
+import pytest
+
+from vidseg_ros.data.camvid import camvid_frames, sequences
+from vidseg_ros.engines import Prediction, TorchEngine
+from vidseg_ros.evaluation import evaluate
+from vidseg_ros.importers import import_weights
+from vidseg_ros.labels import CAMVID
+
+
+class Painter:
+    """Predicts the red channel; remembers how old each state is."""
+
+    labels, input_size = CAMVID, (12, 8)
+
+    def __init__(self):
+        self.ages = []
+
+    def step(self, frames, states, confidence=False):
+        self.ages += [state or 0 for state in states]
+        return Prediction(frames[..., 0].copy()), [(state or 0) + 1 for state in states]
+
+
+def write(folder, name, predicted, label):
+    """Write a frame that the Painter predicts as ``predicted``, and its label image."""
+    for kind in ("frames", "labels"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    image = np.zeros((8, 12, 3), np.uint8)
+    image[..., 2] = predicted  # OpenCV writes BGR
+    cv2.imwrite(str(folder / "frames" / f"{name}.png"), image)
+    cv2.imwrite(str(folder / "labels" / f"{name}.png"), np.full((8, 12), label, np.uint8))
+
+
+def test_report_by_hand(tmp_path):
+    """Scene a: right, right, wrong; scene b: wrong, wrong in the same way. No pair joins the two scenes."""
+    for number, (scene, predicted, label) in enumerate(
+        [("a", 3, 3), ("a", 3, 3), ("a", 4, 3), ("b", 4, 3), ("b", 4, 3)]
+    ):
+        write(tmp_path, f"{scene}_{number:05}", predicted, label)
+    engine = Painter()
+    report = evaluate(engine, sequences(camvid_frames(tmp_path)))
+    assert engine.ages == [0, 1, 2, 0, 1]
+    assert (report["frames"], report["acc"], report["per_class"]["road"]) == (5, 40.0, 40.0)
+    assert report["per_class"]["pavement"] == 0.0  # predicted, never true
+    assert report["per_class"]["car"] is None
+    assert report["miou"] == 20.0
+    assert (report["cons"], report["consw"]) == (66.67, 33.33)
+
+
+def test_imported_weights_reach_the_figures_of_the_original_code(camvid_val, official_weights):
+    checkpoint = import_weights(official_weights / "official_decoder_espnet_p_2_q_8_camvid.pth")
+    report = evaluate(TorchEngine(checkpoint, "cpu"), sequences(camvid_frames(camvid_val)))
+    expected = {"miou": 69.35, "acc": 93.30, "cons": 97.65, "consw": 3.34}
+    assert {name: report[name] for name in expected} == pytest.approx(expected, abs=0.05)
+    assert report["frames"] == 101
