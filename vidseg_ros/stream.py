@@ -77,7 +77,7 @@ class FrameStream:
         step = elapsed if frame.step is None else frame.step
         if min(elapsed, step) < 0:
             return f"time ran back by {-min(elapsed, step):.3f} s"
-        if step > self.config.max_gap:
+        if round(step, 6) > self.config.max_gap:
             return f"time jumped by {step:.3f} s (max_gap is {self.config.max_gap} s)"
         if frame.rgb.shape != last.rgb.shape:
             return "resolution changed from {1}x{0} to {3}x{2}".format(*last.rgb.shape[:2], *frame.rgb.shape[:2])

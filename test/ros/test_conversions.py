@@ -1,4 +1,7 @@
+import sys
+import types
 from array import array
+from importlib.machinery import ModuleSpec
 
 import cv2
 import numpy as np
@@ -8,8 +11,10 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
 from test.ros.conftest import header, picture
+from vidseg_ros.errors import UserError
 from vidseg_ros.ros.conversions import (
     BadFrame,
+    CvBridgeDecoder,
     RosbagsDecoder,
     compressed_to_rgb,
     encoding_family,
@@ -79,6 +84,38 @@ def test_big_endian():
 
 def test_decoder_of_this_machine_works():
     np.testing.assert_array_equal(image_to_rgb(message(RGB[..., ::-1], "bgr8"), find_decoder()), RGB)
+
+
+def test_cv_bridge_is_asked_for_tight_rgb8_where_it_works(monkeypatch):
+    """cv_bridge is on no registry: a stand-in shows what the node asks of it."""
+
+    class CvBridge:
+        def encoding_to_dtype_with_channels(self, encoding):
+            return "uint8", {"bgr8": 3}[encoding]
+
+        def imgmsg_to_cv2(self, message, wanted):
+            assert (wanted, message.step) == ("rgb8", 3 * message.width)
+            return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)[..., ::-1]
+
+    fake = types.ModuleType("cv_bridge")
+    fake.CvBridge, fake.__spec__ = CvBridge, ModuleSpec("cv_bridge", None)
+    monkeypatch.setitem(sys.modules, "cv_bridge", fake)
+    assert isinstance(find_decoder(), CvBridgeDecoder) == (int(np.__version__.split(".")[0]) < 2)
+    decoder = CvBridgeDecoder()
+    np.testing.assert_array_equal(image_to_rgb(message(RGB[..., ::-1], "bgr8", 5), decoder), RGB)
+    with pytest.raises(BadFrame, match="unknown encoding 'rgb9'"):
+        image_to_rgb(message(RGB, "rgb9"), decoder)
+
+
+def test_missing_decoder_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rosbags.image", None)
+    with pytest.raises(UserError, match="pip install rosbags-image"):
+        find_decoder()
+
+
+def test_planar_encodings_are_refused_by_name():
+    with pytest.raises(BadFrame, match="'nv12' is not supported"):
+        image_to_rgb(message(RGB, "nv12"), DECODER)
 
 
 @given(st.text(max_size=12), st.integers(0, 40), st.integers(0, 20), st.integers(0, 200), st.binary(max_size=600))

@@ -1,16 +1,20 @@
 """The node over DDS, with a client in a node of its own."""
 
+import sys
 import threading
 import time
+import types
+from importlib.machinery import ModuleSpec
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSDurabilityPolicy
 from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from test.ros.conftest import TIMEOUT, header, picture
@@ -121,13 +125,28 @@ def test_engine_failure_is_a_rejected_frame(start, monkeypatch):
     client = start_client()
 
     def fail(*_):
-        raise torch.OutOfMemoryError("out of memory")
+        raise MemoryError("out of memory")
 
+    client.ask(1.0)
     with monkeypatch.context() as patch:
         patch.setattr(type(node._engine), "step", fail)
-        client.send(1.0)
+        client.send(1.1)
         client.wait(lambda: client.count("rejected") == 1)
-    client.ask(1.1)
+    client.ask(1.2)
+    assert client.count("resets") == 1  # the memory went with the step
+
+
+def test_a_bad_frame_hides_no_jump_of_time(start):
+    start_node, start_client = start
+    start_node(max_gap=0.5)
+    client = start_client()
+    client.ask(10.0)
+    client.send(70.0, encoding="nonsense")
+    client.wait(lambda: client.count("rejected") == 1)
+    client.ask(70.1)
+    assert client.count("resets") == 1
+    client.ask(70.2)
+    assert client.count("resets") == 1
 
 
 def test_time_and_size_changes_reset_the_state(start):
@@ -317,3 +336,33 @@ def test_truncated_model_is_one_line(start, checkpoint_file, tmp_path, cut):
     node = start[0](activate=False, model=str(broken))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "truncated or not a safetensors file" in node._problem
+
+
+def test_label_info_is_latched_where_vision_msgs_is_installed(start, monkeypatch):
+    """vision_msgs is on no registry: its two messages are stood in for, and what would be published is looked at."""
+    published = []
+
+    class Message:
+        def __init__(self, **fields):
+            self.header = Header()
+            self.__dict__.update(fields)
+
+    fake = types.ModuleType("vision_msgs.msg")
+    fake.LabelInfo, fake.VisionClass = Message, Message
+    monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake)
+    sys.modules["vision_msgs"].__spec__ = ModuleSpec("vision_msgs", None)
+    node = start[0](activate=False)
+    create = node.create_publisher
+    publisher = types.SimpleNamespace(publish=published.append)
+    monkeypatch.setattr(
+        node, "create_publisher",
+        lambda kind, topic, qos, **k: published.append((topic, qos.durability)) or publisher
+        if kind is Message else create(kind, topic, qos, **k),
+    )  # fmt: skip
+    destroy = node.destroy_publisher
+    monkeypatch.setattr(node, "destroy_publisher", lambda entity: entity is publisher or destroy(entity))
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    topic, message = published
+    assert topic == ("~/label_info", QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    assert [(c.class_id, c.class_name) for c in message.class_map] == list(enumerate(CAMVID.names))

@@ -153,6 +153,8 @@ BAD = [
     (("demo", "--device", "cuda:99"), "device 'cuda:99' is not here"),
     (("demo", "--input", "/no/such/folder"), "does not exist"),
     (("demo", "--frames", "0"), "--frames is 0"),
+    (("demo", "--rate", "nan"), "--rate is nan"),
+    (("demo", "--json", "/proc/nowhere/x.json"), "cannot write"),
     (("demo", "--output", "/proc/nowhere"), "name another --output"),
 ]
 
@@ -179,7 +181,7 @@ def test_demo_replaces_no_bag_of_somebody_else(tmp_path, checkpoint_file):
 def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):
     """A bag whose second of three images is broken: nothing waits for an answer that never comes."""
     bag, topic = tmp_path / "in", "/camera/image_raw"
-    with BagWriter(bag, {topic: IMAGE_TYPE}, "") as writer:
+    with BagWriter(bag, {topic: IMAGE_TYPE}, "test") as writer:
         for i in range(3):
             message = to_image(picture(seed=i), "rgb8", header(1 + i / 10))
             message.encoding = "rgb8" if i != 1 else "smell-o-vision"
@@ -196,7 +198,7 @@ def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):
 
 def test_truncated_bag_is_one_line(tmp_path, checkpoint_file):
     bag = tmp_path / "in"
-    with BagWriter(bag, {"/image": IMAGE_TYPE}, "") as writer:
+    with BagWriter(bag, {"/image": IMAGE_TYPE}, "test") as writer:
         for i in range(5):
             writer.write("/image", i, serialize_message(to_image(picture(seed=i), "rgb8", header(i))))
     file = next(bag.glob("*.mcap"))

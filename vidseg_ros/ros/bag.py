@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from vidseg_ros.errors import UserError
@@ -36,7 +36,7 @@ def read_images(path: Path, topic: str = "") -> ImageTopic:
     try:
         reader = Reader(path)
         reader.open()
-    except (ReaderError, OSError, ValueError) as error:
+    except Exception as error:  # what a damaged file makes the libraries raise is anybody's guess
         raise _unreadable(path, error) from error
     images = [c for c in reader.connections if c.msgtype in {IMAGE_TYPE, COMPRESSED_TYPE}]
     chosen = [c for c in images if topic in {"", c.topic}]
@@ -53,7 +53,7 @@ def _messages(path: Path, reader: Reader, connection: Connection) -> Iterator[by
     try:
         for _, _, data in reader.messages([connection]):
             yield bytes(data)
-    except (ReaderError, OSError, ValueError) as error:
+    except Exception as error:
         raise _unreadable(path, error) from error
     finally:
         reader.close()
@@ -69,16 +69,17 @@ class BagWriter:
     def __init__(self, path: Path, topics: Mapping[str, str], mark: str) -> None:
         """Create the bag folder ``path`` for ``topics`` (name -> message type). Raises UserError.
 
-        A folder is only replaced where its metadata mentions ``mark``.
+        A folder is only replaced where the file ``mark`` stands beside it, which says that it was written here.
         """
         typestore = get_typestore(TYPESTORE)
-        metadata = path / "metadata.yaml"
+        ours = path.with_name(f"{path.name}.{mark}")
         try:
-            if path.exists() and not (metadata.is_file() and mark in metadata.read_text()):
+            if path.exists() and not ours.is_file():
                 raise UserError(f"'{path}' is there and was not written by this command; name another --output")
             if path.exists():
                 shutil.rmtree(path)
             path.parent.mkdir(parents=True, exist_ok=True)
+            ours.touch()
             self._writer = Writer(path, version=FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         except (WriterError, OSError) as error:

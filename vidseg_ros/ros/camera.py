@@ -67,6 +67,7 @@ class Camera:
         self.publishers: dict[str, LifecyclePublisher] = {}
         self.subscription: Subscription | None = None
         self._last_stamp: float | None = None
+        self._skipped: Received | None = None  # held no usable image; a jump of its stamp still counts
         self._last_warning: dict[str, float] = {}
 
     def create_topics(self, on_image: Callable[[bytes], None]) -> None:
@@ -103,6 +104,7 @@ class Camera:
 
     def read(self, received: Received, decoder: Decoder) -> tuple[Any, Frame]:
         """Return the message's header and its frame. Raises BadFrame."""
+        received = self._skipped = received.after(self._skipped) if self._skipped else received
         message = deserialize_message(received.data, self._message_type)
         if self._message_type is CompressedImage:
             rgb, family = compressed_to_rgb(message), "compressed"
@@ -111,6 +113,7 @@ class Camera:
         if self.reset_requested:
             self.reset_requested = False
             self.reset("service called")
+        self._skipped = None
         return message.header, Frame(rgb, read_stamp(received.data), message.header.frame_id, family, received.step)
 
     def publish(self, header: Any, frame: Frame, result: Segmentation) -> None:
@@ -162,7 +165,8 @@ class Camera:
     def report(self, active: bool) -> DiagnosticStatus:
         """Return what /diagnostics shall say of this camera."""
         publishers = self.subscription.get_publisher_count() if self.subscription else 0
-        return self._reporter.status(self.statistics, active, publishers)
+        listeners = sum(map(self.wants, self.publishers))
+        return self._reporter.status(self.statistics, active, {"publishers": publishers, "listeners": listeners})
 
     def destroy(self) -> None:
         """Give subscription and publishers back."""

@@ -14,6 +14,9 @@ from std_msgs.msg import Header
 from vidseg_ros.data.images import decode_rgb, is_truncated
 from vidseg_ros.errors import UserError
 
+ALIASES = {"8UC3": "rgb8", "8UC1": "mono8"}  # what has no order of colours is read as the libraries do, alike
+PLANAR = ("nv12", "nv21", "nv24")  # a plane of brightness, then one of colours: not rows of whole pixels
+
 
 class BadFrame(UserError):  # noqa: N818 - it is the frame that is bad
     """A message that holds no usable image."""
@@ -67,13 +70,18 @@ class RosbagsDecoder:
 
 def find_decoder() -> Decoder:
     """Return cv_bridge where it is installed and works (its Jazzy build fails under NumPy 2), else rosbags-image."""
-    numpy_is_old = int(np.__version__.split(".")[0]) < 2
-    return CvBridgeDecoder() if numpy_is_old and find_spec("cv_bridge") else RosbagsDecoder()
+    if int(np.__version__.split(".")[0]) < 2 and find_spec("cv_bridge"):
+        return CvBridgeDecoder()
+    try:
+        return RosbagsDecoder()
+    except ImportError as error:
+        raise UserError("no image decoder works here; pip install rosbags-image (cv_bridge needs NumPy 1)") from error
 
 
 def image_to_rgb(message: Image, decoder: Decoder) -> NDArray[np.uint8]:
     """Decode an Image to RGB, uint8 (H, W, 3), honouring ``step``. Raises BadFrame."""
     tight = _without_padding(message, decoder)
+    tight.encoding = ALIASES.get(tight.encoding, tight.encoding)
     try:
         rgb = np.ascontiguousarray(decoder.to_rgb(tight))
     except Exception as error:  # each library raises its own kinds
@@ -87,6 +95,8 @@ def _without_padding(message: Image, decoder: Decoder) -> Image:
     """Check the sizes that ``message`` claims, and cut padding off its rows, which the libraries do not."""
     if message.width == 0 or message.height == 0:
         raise BadFrame(f"image of {message.width}x{message.height} pixels; check the camera driver")
+    if message.encoding in PLANAR:
+        raise BadFrame(f"encoding '{message.encoding}' is not supported; publish rgb8, bgr8 or yuv422")
     try:
         row = message.width * decoder.pixel_bytes(message.encoding)
     except Exception as error:

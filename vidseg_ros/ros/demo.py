@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
@@ -100,10 +100,11 @@ class Demo:
         self._name = f"{namespace}/segmentation"
         self._outcome = Outcome()
         self._reports = self._served = 0
-        self._pending: OrderedDict[int, float] = OrderedDict()
+        self._failure = ""
+        self._pending: OrderedDict[int, int] = OrderedDict()
         self._answers: dict[int, set[str]] = {}
         self._node = rclpy.create_node("demo", namespace=namespace)
-        self._bag = BagWriter(output / "bag", {f"{self._name}/{name}": IMAGE_TYPE for name in OUTPUTS}, NAMESPACE)
+        self._bag = BagWriter(output / "bag", {f"{self._name}/{name}": IMAGE_TYPE for name in OUTPUTS}, "vidseg_demo")
         self._film = Film(output / "demo.mp4", source.fps)
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
         self._publisher = self._node.create_publisher(kind, topic, CAMERA_QOS)
@@ -137,12 +138,15 @@ class Demo:
         while not (self._outcome.node and self._connected()):
             self._spin_until(lambda: False, 0.1)
             process.require_alive()
+            if self._failure:
+                raise process.problem(f"does not start ({self._failure})")
             if time.monotonic() > deadline:
                 raise process.problem(f"is not ready after {START_TIMEOUT:.0f} s")
 
     def _connected(self) -> bool:
         heard = all(subscription.get_publisher_count() for subscription in self._answering)
-        return heard and bool(self._publisher.get_subscription_count()) and self._reported("publishers") > 0
+        found = self._reported("publishers") > 0 and self._reported("listeners") == len(OUTPUTS)
+        return heard and found and bool(self._publisher.get_subscription_count())
 
     def _complete(self) -> bool:
         """Tell whether the node has settled and all its labels have arrived."""
@@ -160,7 +164,7 @@ class Demo:
         stamp = nanoseconds(message)
         self._film.expect(stamp, message)
         self._answers[stamp] = set()
-        self._pending[stamp] = time.perf_counter()
+        self._pending[stamp] = time.time_ns()
         while len(self._pending) > REMEMBERED:
             self._answers.pop(self._pending.popitem(last=False)[0], None)
         rejected = self._reported("rejected")
@@ -172,8 +176,7 @@ class Demo:
     def _is_answered(self, stamp: int) -> bool:
         return len(self._answers.get(stamp, OUTPUTS)) == len(OUTPUTS)
 
-    def _on_answer(self, output: str, data: bytes) -> None:
-        now = time.perf_counter()
+    def _on_answer(self, output: str, data: bytes, info: dict[str, int]) -> None:
         self._served += 1
         message = deserialize_message(data, Image)
         stamp = nanoseconds(message)
@@ -182,7 +185,7 @@ class Demo:
         if output == "label":
             self._outcome.labels += 1
             if stamp in self._pending:
-                self._outcome.latency_ms.append(1e3 * (now - self._pending[stamp]))
+                self._outcome.latency_ms.append(1e-6 * (info["received_timestamp"] - self._pending[stamp]))
         if output == "color":
             self._film.show(stamp, message)
 
@@ -192,6 +195,8 @@ class Demo:
             if status.name.startswith(f"{self._name}: ") and status.values:
                 self._outcome.node = {pair.key: pair.value for pair in status.values}
                 self._reports += 1
+            elif status.name == self._name and status.level != DiagnosticStatus.OK:
+                self._failure = status.message
 
     def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Serve callbacks until ``done``, for ``seconds`` or until none waits; returns whether it was done."""

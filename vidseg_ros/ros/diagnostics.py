@@ -43,8 +43,11 @@ class Reporter:
         self._name, self._hardware, self._topic = name, hardware, topic
         self._seen = (0, 0)  # received, rejected at the last report
 
-    def status(self, statistics: Statistics, active: bool, publishers: int) -> DiagnosticStatus:
-        """Report what happened since the last call; ``publishers`` is how many the subscription has found."""
+    def status(self, statistics: Statistics, active: bool, partners: dict[str, int]) -> DiagnosticStatus:
+        """Report what happened since the last call.
+
+        ``partners``: how many ``publishers`` the input has found, and how many outputs have ``listeners``.
+        """
         received, rejected = statistics.received - self._seen[0], statistics.rejected - self._seen[1]
         self._seen = (statistics.received, statistics.rejected)
         level, text = DiagnosticStatus.OK, "segmenting"
@@ -52,11 +55,11 @@ class Reporter:
             level, text = DiagnosticStatus.WARN, "not active"
         elif rejected:
             level, text = DiagnosticStatus.WARN, f"{rejected} bad frames: {statistics.last_problem}"
-        elif not publishers:
+        elif not partners["publishers"]:
             level, text = DiagnosticStatus.WARN, f"nobody publishes {self._topic}; check its name and QoS"
         elif not received:
             level, text = DiagnosticStatus.WARN, f"no new image on {self._topic}; large ones need the transport profile"
-        values = statistics.values() | {"publishers": str(publishers)}
+        values = statistics.values() | {name: str(count) for name, count in partners.items()}
         return make_status(self._name, self._hardware, level, text, values)
 
 

@@ -23,25 +23,22 @@ from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.camera import Camera, Received
-from vidseg_ros.ros.conversions import find_decoder
+from vidseg_ros.ros.conversions import Decoder, find_decoder
 from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.label_info import publish_label_info
 from vidseg_ros.ros.latest import LatestQueue
 from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
 from vidseg_ros.ros.transport import use_large_image_transport
-from vidseg_ros.stream import step_together
+from vidseg_ros.stream import Frame, Segmentation, step_together
 
 
 @contextmanager
-def rejecting(cameras: list[Camera]) -> Iterator[None]:
-    """Turn any exception into a rejected frame of each of ``cameras``: nothing in a frame may end the worker."""
-    done = {camera: camera.statistics.processed for camera in cameras}
+def rejecting(camera: Camera) -> Iterator[None]:
+    """Turn any exception into a rejected frame of ``camera``: nothing in a frame may end the worker."""
     try:
         yield
-    except Exception as error:  # a bad frame, out of memory, a lost GPU, ...
-        for camera in cameras:
-            if camera.statistics.processed == done[camera]:
-                camera.reject(error)
+    except Exception as error:
+        camera.reject(error)
 
 
 class SegmentationNode(LifecycleNode):
@@ -55,7 +52,7 @@ class SegmentationNode(LifecycleNode):
         self._label_info: Any = None
         self._worker: Thread | None = None
         self._queue: LatestQueue[str, Received] = LatestQueue()
-        self._decoder = find_decoder()
+        self._decoder: Decoder | None = None
         self._problem = "not configured"
         self.create_service(Trigger, "~/reset_state", self._on_reset_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -68,6 +65,7 @@ class SegmentationNode(LifecycleNode):
         """Load the model and create topics; a wrong parameter is logged in one line and can be mended."""
         try:
             parameters = read_parameters(self)
+            self._decoder = find_decoder()
             self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
@@ -159,19 +157,27 @@ class SegmentationNode(LifecycleNode):
 
     def _process(self, waiting: list[tuple[Camera, Received]]) -> None:
         """Segment one message of each camera that has one, in one batch."""
-        jobs = []
+        assert self._decoder is not None, "configured"
+        jobs: list[tuple[Camera, Received, Any, Frame]] = []
         for camera, received in waiting:
-            with rejecting([camera]):
+            with rejecting(camera):
                 jobs.append((camera, received, *camera.read(received, self._decoder)))
+        for (camera, received, header, frame), result in zip(jobs, self._step(jobs), strict=False):
+            with rejecting(camera):
+                camera.publish(header, frame, result)
+                camera.note(received, result)
+
+    def _step(self, jobs: list[tuple[Camera, Received, Any, Frame]]) -> list[Segmentation]:
+        """Run the network; a step that fails rejects all its frames and leaves no memory."""
         cameras = [camera for camera, *_ in jobs]
-        with rejecting(cameras):
+        try:
             confidence = any(camera.wants("confidence") for camera in cameras)
-            frames = [frame for *_, frame in jobs]
-            results = step_together([camera.stream for camera in cameras], frames, confidence)
-            for (camera, received, header, frame), result in zip(jobs, results, strict=True):
-                with rejecting([camera]):
-                    camera.publish(header, frame, result)
-                    camera.note(received, result)
+            return step_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
+        except Exception as error:  # out of memory, a lost GPU, ...
+            for camera in cameras:
+                camera.reject(error)
+                camera.reset("the step failed")
+            return []
 
     # -- services and diagnostics
 

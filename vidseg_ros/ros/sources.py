@@ -18,7 +18,7 @@ from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 FRAME_ID = "camera"
-BAG_FILES = ("metadata.yaml", "*.mcap", "*.db3")
+BAG_SUFFIXES = (".mcap", ".db3")
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def open_source(path: Path, fps: float, topic: str) -> Source:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
-    if path.is_file():
-        return _from_video(read_video(path))
-    is_bag = any(file for pattern in BAG_FILES for file in path.glob(pattern))
-    return _from_bag(path, topic) if is_bag else _from_video(read_folder(path, fps))
+    is_bag = path.suffix in BAG_SUFFIXES or any(file.suffix in BAG_SUFFIXES for file in path.glob("*"))
+    if is_bag or (path / "metadata.yaml").is_file():
+        return _from_bag(path, topic)
+    return _from_video(read_video(path) if path.is_file() else read_folder(path, fps))
 
 
 def _from_bag(path: Path, topic: str) -> Source:
