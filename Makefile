@@ -9,7 +9,7 @@ venv: .venv/.ready
 .venv/.ready: setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet torch==2.13.0  # first and pinned: others may draw in gigabytes
+	$(BIN)/pip install --quiet torch==2.13.0  # first, so that nothing draws in another build
 	$(BIN)/pip install --quiet --editable '.[ros,test]'
 	touch $@
 

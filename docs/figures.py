@@ -4,6 +4,7 @@ CamVid and the official weights are found through VIDSEG_DATA; without them thei
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+CPU = ("--device", "cpu")
 SIZES = ("480x360", "640x480", "1024x512")
 
 
@@ -31,18 +33,18 @@ def measure(folder):
     figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {"evaluate": {}, "demo": {}}
     out = folder / "figures.json"
     val = data_root() / "camvid" / "val"
+    checkpoints = dict(zip(SHIPPED, SHIPPED, strict=True))
+    if OFFICIAL.is_file():
+        checkpoints = {OFFICIAL.stem: folder / "official.safetensors"} | checkpoints
+        vidseg("import-weights", OFFICIAL, checkpoints[OFFICIAL.stem])
     if val.is_dir():
-        imported = folder / "official.safetensors"
-        vidseg("import-weights", OFFICIAL, imported)
-        figures["evaluate"]["ESPNet p2 q8, official weights"] = vidseg(
-            "evaluate", imported, "camvid/val", json_file=out
-        )
-        for name in SHIPPED:
-            figures["evaluate"][name] = vidseg("evaluate", name, "camvid/val", json_file=out)
-        demo = ("demo", "--output", folder / "camvid")
+        for name, path in checkpoints.items():
+            values = vidseg("evaluate", path, "camvid/val", *CPU, json_file=out)
+            figures["evaluate"][name] = values | {"checkpoint": name}
+        demo = ("demo", "--output", folder / "camvid", *CPU)
         figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
     for size in SIZES:
-        demo = ("demo", "--output", folder / "street", "--size", size)
+        demo = ("demo", "--output", folder / "street", "--size", size, *CPU)
         figures["demo"][f"street world {size}"] = vidseg(*demo, json_file=out)
         if size == SIZES[0]:
             shutil.copy(folder / "street" / "demo.png", DOCS / "demo.png")
@@ -92,6 +94,7 @@ def main():
         "quality": quality(figures["evaluate"]),
         "per_class": per_class(figures["evaluate"]),
         "demo": demo(figures["demo"]),
+        "cores": str(os.cpu_count()),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE, LabelSet, label_set
+from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE, LabelSet
 
 SETS = [CAMVID, CITYSCAPES]
 BLACK = (0, 0, 0)
@@ -38,7 +38,6 @@ def test_palette_covers_every_id(labels):
 @pytest.mark.parametrize(("labels", "count"), [(CAMVID, 11), (CITYSCAPES, 19)], ids=lambda x: getattr(x, "name", x))
 def test_known_sets(labels, count):
     assert len(labels) == len(set(labels.names)) == len(set(labels.colors)) == count
-    assert label_set(labels.name) is labels
     assert [labels.id_of(name) for name in labels.names] == list(range(count))
 
 
@@ -65,8 +64,3 @@ def test_unfit_sets_are_refused():
         LabelSet("empty", (), ())
     with pytest.raises(UserError, match="2 names but 1 colours"):
         LabelSet("odd", ("a", "b"), (BLACK,))
-
-
-def test_unknown_set_names_the_known_ones():
-    with pytest.raises(UserError, match="'kitti' is unknown; choose one of camvid, cityscapes"):
-        label_set("kitti")

@@ -148,7 +148,7 @@ def load_yaml(path: Path, cls: type[T]) -> T:
         data = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"config '{path}' is not valid YAML: {error}") from error
     return from_dict(cls, data or {})
 

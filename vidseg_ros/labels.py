@@ -77,12 +77,3 @@ CITYSCAPES = LabelSet(
     ),
 )  # fmt: skip
 """The 19 train ids of Cityscapes (Cordts et al. 2016)."""
-
-LABEL_SETS = {labels.name: labels for labels in (CAMVID, CITYSCAPES)}
-
-
-def label_set(name: str) -> LabelSet:
-    """Return the known label set ``name``."""
-    if name not in LABEL_SETS:
-        raise UserError(f"label set '{name}' is unknown; choose one of {', '.join(LABEL_SETS)}")
-    return LABEL_SETS[name]

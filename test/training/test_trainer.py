@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from test.conftest import SIZE, tiny_network
-from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig, PhaseConfig, TrainConfig
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.errors import UserError
+from vidseg_ros.labels import CITYSCAPES
+from vidseg_ros.networks import build
 from vidseg_ros.training.trainer import class_frequency, copy_matching, random_clips, to_batch, train
 
 NETWORK = NetworkConfig(p=1, q=1, cell=CellConfig(state_size=(8, 12)), input=InputConfig(SIZE))
@@ -115,8 +117,15 @@ def test_verbs_train_and_evaluate(dataset, tmp_path, capsys):
 
 
 def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file, capsys):
+    (tmp_path / "empty.yaml").write_text("")
     (tmp_path / "bad.yaml").write_text("network: {}\nphases: [{stepps: 2}]\n")
+    cityscapes = tmp_path / "cityscapes.safetensors"
+    Checkpoint(build(NetworkConfig(classes=19, p=0, q=0)), CITYSCAPES).save(cityscapes)
     cases = {
+        ("evaluate", str(cityscapes), "toy"): "knows 'cityscapes' labels, the data has 'camvid'",
+        ("evaluate", str(checkpoint_file), "toy", "--json", "/proc/nowhere/x.json"): "cannot write",
+        ("train", str(checkpoint_file), "x.safetensors"): "not valid YAML",
+        ("train", str(tmp_path / "empty.yaml"), "x.safetensors"): "network is missing in TrainConfig",
         ("train", str(tmp_path / "bad.yaml"), "x.safetensors"): "did you mean 'phases.steps'",
         ("train", "/no/such.yaml", "x.safetensors"): "cannot read config",
         ("evaluate", "/no/such.safetensors", "toy"): "does not exist",

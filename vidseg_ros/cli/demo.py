@@ -51,7 +51,7 @@ def main(options: Namespace) -> None:
         raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
     for name in ("frames", "fps", "rate"):
         value = getattr(options, name)
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}; it must be above 0")
     if options.input and options.input.resolve() == (options.output / "bag").resolve():
         raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
@@ -76,6 +76,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     """Start the node, play the source to it, and return the figures."""
     # imported here: `vidseg` works without ROS
     import rclpy  # noqa: PLC0415
+    from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
 
     from vidseg_ros.ros.demo import NAMESPACE, Demo, NodeProcess  # noqa: PLC0415
     from vidseg_ros.ros.sources import first, open_source, street_source  # noqa: PLC0415
@@ -96,6 +97,8 @@ def _play(options: Namespace) -> dict[str, Any]:
         with Progress(console=CONSOLE, transient=True) as bar:
             task = bar.add_task("play", total=source.count)
             outcome = Demo(namespace, source, options.output).run(process, options.rate, lambda: bar.advance(task))
+    except ExternalShutdownException:  # SIGTERM
+        raise KeyboardInterrupt from None
     finally:
         process.stop()
         rclpy.try_shutdown()

@@ -31,7 +31,9 @@ def main(options: Namespace) -> None:
     require_writable_json(options.json)
     checkpoint = load_checkpoint(options.checkpoint)
     if checkpoint.labels.names != CAMVID.names:
-        raise UserError(f"the checkpoint knows '{checkpoint.labels.name}' labels, the data has '{CAMVID.name}'")
+        raise UserError(
+            f"the checkpoint knows '{checkpoint.labels.name}' labels, the data has '{CAMVID.name}'; name another"
+        )
     engine = TorchEngine(checkpoint, options.device)
     folder = Path(options.dataset) if Path(options.dataset).is_dir() else data_root() / options.dataset
     frames = camvid_frames(folder)

@@ -37,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"vidseg {options.verb}: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    except OSError as error:  # a file without permission, a full disk
+        print(f"vidseg {options.verb}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

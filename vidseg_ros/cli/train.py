@@ -22,14 +22,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file as in config/train/")
     parser.add_argument("output", type=Path, help="the .safetensors file to write, saved now and then")
     parser.add_argument("--start", help="a checkpoint whose matching tensors are the first weights")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: cpu)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--compile", action="store_true", help="use torch.compile (faster; needs a C++ compiler)")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
     config = load_yaml(options.config, TrainConfig)
-    find_device(options.device)
+    device = find_device(options.device)
     start = load_checkpoint(options.start) if options.start else None
     with Progress(console=CONSOLE) as bar:
         tasks = [bar.add_task(f"phase {i + 1}", total=phase.steps) for i, phase in enumerate(config.phases)]
@@ -40,5 +40,5 @@ def main(options: Namespace) -> None:
                 values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
                 bar.console.print(f"phase {phase + 1}  step {step + 1}  {values}")
 
-        train(config, options.output, start, options.device, report, options.compile)
+        train(config, options.output, start, str(device), report, options.compile)
     CONSOLE.print(f"wrote {options.output}")

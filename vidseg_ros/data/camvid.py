@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vidseg_ros.config import StreamConfig
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.images import image_files, read_labels, read_rgb
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
 
 SOURCE_FPS = 30.0  # the number in a file name counts frames of the source video
-MAX_GAP = 0.5  # seconds between frames beyond which a new sequence begins
+MAX_GAP = StreamConfig.max_gap  # beyond it begins a new sequence, as a stream would forget
 
 
 def data_root() -> Path:
