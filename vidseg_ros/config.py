@@ -133,7 +133,7 @@ class TrainConfig:
 
     network: NetworkConfig
     phases: tuple[PhaseConfig, ...]
-    data: str = "camvid/train"  # folder below $VIDSEG_DATA
+    data: str = "camvid/train"  # a folder, or one below $VIDSEG_DATA
     weight_decay: float = 2e-4
     seed: int = 0
 

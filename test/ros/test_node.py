@@ -279,6 +279,20 @@ def test_lifecycle_creates_and_gives_back(start, checkpoint_file):
     assert node.trigger_shutdown() == success
 
 
+def test_autostart_can_be_left_to_a_manager(start):
+    node = start[0](autostart=False)  # and autostart() was called
+    assert node._engine is None
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_works_and_reports_in_simulated_time_whose_clock_stands_still(start):
+    start_node, start_client = start
+    start_node(use_sim_time=True)
+    client = start_client()
+    assert client.ask(1.0).header == header(1.0)
+    assert client.count("processed") == 1
+
+
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [

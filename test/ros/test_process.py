@@ -11,8 +11,10 @@ import time
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
+from sensor_msgs.msg import Image
 
 from test.ros.conftest import header, picture
 from vidseg_ros.cli.main import main
@@ -61,6 +63,26 @@ def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals
         time.sleep(0.05)
     assert process.wait(10) == 0
     assert "Traceback" not in process.stderr.read()
+
+
+def test_interrupt_while_frames_flow_is_clean(start_process, checkpoint_file):
+    process = start_process("-p", f"model:={checkpoint_file}", "-r", "__ns:=/flow")
+    line_with(process, "segmenting image")
+    camera = rclpy.create_node("camera", namespace="/flow")
+    publisher = camera.create_publisher(Image, "image", 1)
+    answers = []
+    camera.create_subscription(Image, "segmentation/label", answers.append, 10)
+    for i in range(1000):
+        publisher.publish(to_image(picture(), "rgb8", header(1 + i / 100)))
+        rclpy.spin_once(camera, timeout_sec=0.005)
+        if len(answers) == 10:
+            process.send_signal(signal.SIGINT)
+        if process.poll() is not None:
+            break
+    camera.destroy_node()
+    assert process.wait(10) == 0
+    assert len(answers) >= 10
+    assert process.stderr.read() == ""
 
 
 def test_missing_model_is_one_line_and_the_node_waits_to_be_mended(start_process):

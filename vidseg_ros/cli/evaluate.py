@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
-from vidseg_ros.data.camvid import camvid_frames, data_root, sequences
+from vidseg_ros.data.camvid import camvid_frames, find_dataset, sequences
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation import evaluate
@@ -35,8 +35,7 @@ def main(options: Namespace) -> None:
             f"the checkpoint knows '{checkpoint.labels.name}' labels, the data has '{CAMVID.name}'; name another"
         )
     engine = TorchEngine(checkpoint, options.device)
-    folder = Path(options.dataset) if Path(options.dataset).is_dir() else data_root() / options.dataset
-    frames = camvid_frames(folder)
+    frames = camvid_frames(find_dataset(options.dataset))
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
         report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task))

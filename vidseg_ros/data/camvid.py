@@ -26,6 +26,14 @@ def data_root() -> Path:
     return Path(os.environ.get("VIDSEG_DATA") or beside)
 
 
+def find_dataset(name: str) -> Path:
+    """Return the folder ``name``, as it stands or below the folder of data sets. Raises UserError."""
+    for folder in (Path(name), data_root() / name):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"data set '{name}' does not exist, nor below '{data_root()}'; name a folder or set VIDSEG_DATA")
+
+
 @dataclass(frozen=True)
 class CamVidFrame:
     """One labelled frame on disk."""

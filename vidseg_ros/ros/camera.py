@@ -150,7 +150,9 @@ class Camera:
         self._node.get_logger().info(f"{self.name}: state reset: {reason}")
 
     def reject(self, problem: Exception) -> None:
-        """Count a frame that could not be used."""
+        """Count a frame that could not be used; one that the end of the process interrupted is none."""
+        if not self._node.context.ok():
+            return
         self.statistics.rejected += 1
         self.statistics.last_problem = str(problem)
         self._warn("reject", f"frame rejected: {problem}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vidseg_ros.checkpoint import Checkpoint, require_writable
 from vidseg_ros.config import PhaseConfig, TrainConfig
 from vidseg_ros.data import Clip
-from vidseg_ros.data.camvid import camvid_frames, data_root
+from vidseg_ros.data.camvid import camvid_frames, find_dataset
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.errors import UserError
@@ -46,7 +46,7 @@ def train(
     loss = torch.compile(clip_loss) if compiled else clip_loss
     if compiled:
         network.compile()
-    stills = [frame.read() for frame in camvid_frames(data_root() / config.data)]
+    stills = [frame.read() for frame in camvid_frames(find_dataset(config.data))]
     weights = class_weights(class_frequency(stills, len(CAMVID))).to(device)
     about = {"training": asdict(config), "start": dict(start.about) if start else {}}
     checkpoint = Checkpoint(network, CAMVID, about)
