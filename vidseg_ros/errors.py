@@ -6,3 +6,9 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+def describe(error: Exception) -> str:
+    """Return one line: the message of a UserError, or kind and message of another exception."""
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

@@ -132,6 +132,7 @@ def test_engine_failure_is_a_rejected_frame(start, monkeypatch):
         patch.setattr(type(node._engine), "step", fail)
         client.send(1.1)
         client.wait(lambda: client.count("rejected") == 1)
+        assert client.report()[2]["last_problem"] == "MemoryError: out of memory"
     client.ask(1.2)
     assert client.count("resets") == 1  # the memory went with the step
 

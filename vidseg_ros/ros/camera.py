@@ -20,6 +20,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.engines import Engine
+from vidseg_ros.errors import describe
 from vidseg_ros.ros.conversions import Decoder, compressed_to_rgb, encoding_family, image_to_rgb, to_image
 from vidseg_ros.ros.diagnostics import Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
@@ -154,8 +155,8 @@ class Camera:
         if not self._node.context.ok():
             return
         self.statistics.rejected += 1
-        self.statistics.last_problem = str(problem)
-        self._warn("reject", f"frame rejected: {problem}")
+        self.statistics.last_problem = describe(problem)
+        self._warn("reject", f"frame rejected: {self.statistics.last_problem}")
 
     def _warn(self, kind: str, text: str) -> None:
         """Log at most one warning of a kind every few seconds; rclpy's throttle would mix kinds and cameras."""

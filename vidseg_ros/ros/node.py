@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, TorchEngine
-from vidseg_ros.errors import UserError
+from vidseg_ros.errors import UserError, describe
 from vidseg_ros.ros.camera import Camera, Received
 from vidseg_ros.ros.conversions import Decoder, find_decoder
 from vidseg_ros.ros.diagnostics import make_status
@@ -69,9 +69,8 @@ class SegmentationNode(LifecycleNode):
             self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
-            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             self._release()
-            self._problem = " ".join(text.split())
+            self._problem = describe(error)
             self.get_logger().error(f"cannot configure: {self._problem}")
             return TransitionCallbackReturn.FAILURE
         self._problem = ""
