@@ -13,10 +13,13 @@ from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
+from vidseg_ros.data.readers import DEFAULT_FPS
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.errors import UserError
+from vidseg_ros.simulation.street_world import StreetWorldConfig
 
 STREET_FRAMES = 150
+STREET_SIZE = (StreetWorldConfig.width, StreetWorldConfig.height)
 EXAMPLE = "vidseg demo --input drive.mp4 --output demo_output"
 
 
@@ -30,10 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=int, help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
     )
-    parser.add_argument("--fps", type=float, default=15.0, help="stamps of a folder's images (default: 15)")
+    parser.add_argument(
+        "--fps", type=float, default=DEFAULT_FPS, help=f"stamps of a folder's images (default: {DEFAULT_FPS:.0f})"
+    )
     parser.add_argument("--topic", default="", help="image topic of a bag that has several")
     parser.add_argument("--seed", type=int, default=0, help="which street to drive through (default: 0)")
-    parser.add_argument("--size", type=image_size, default=(480, 360), help="pixels of the street (default: 480x360)")
+    parser.add_argument("--size", type=image_size, default=STREET_SIZE, help="WIDTHxHEIGHT of the street's camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 

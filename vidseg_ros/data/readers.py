@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from vidseg_ros.data.images import image_files, read_rgb
 from vidseg_ros.errors import UserError
 
+DEFAULT_FPS = 15.0  # of images whose rate nobody tells
+
 
 @dataclass(frozen=True)
 class Video:
@@ -36,7 +38,7 @@ def read_video(path: Path) -> Video:
     if not found:
         raise UserError(f"'{path}' holds no video that OpenCV can read; use an .mp4, .avi, .mkv or a folder of images")
     count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
-    return Video(_rest(capture, first), count, capture.get(cv2.CAP_PROP_FPS) or 15.0)
+    return Video(_rest(capture, first), count, capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS)
 
 
 def _rest(capture: cv2.VideoCapture, frame: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

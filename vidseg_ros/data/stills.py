@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.data.clip import Clip
+from vidseg_ros.data.readers import DEFAULT_FPS
 from vidseg_ros.labels import IGNORE
 
 Matrix = NDArray[np.float64]
@@ -40,7 +41,7 @@ def still_to_clip(
     frames = [_warp(rgb, m, size, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101) for m in path]
     warped = [_warp(labels, m, size, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT) for m in path]
     lit = change_light(np.stack(frames), rng, motion)
-    return Clip(lit, np.stack(warped), np.arange(length) / 15.0, still.sequence)
+    return Clip(lit, np.stack(warped), np.arange(length) / DEFAULT_FPS, still.sequence)
 
 
 def _camera_path(

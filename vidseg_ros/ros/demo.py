@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
-from vidseg_ros.ros.film import Film
+from vidseg_ros.ros.film import REMEMBERED, Film
 from vidseg_ros.ros.sources import Source
 
 NAMESPACE = "/vidseg_demo"  # followed by the number of the process
@@ -32,7 +32,6 @@ START_TIMEOUT = 90.0  # seconds until the node must be ready
 FRAME_TIMEOUT = 30.0  # seconds until a frame must be answered when nothing may be dropped
 REPORT_TIMEOUT = 15.0  # seconds until the node must have reported on all frames
 FRESH_REPORTS = 3  # the first may be older than the last frame
-REMEMBERED = 64  # sent frames that still wait for their answer
 CAMERA_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 
 

@@ -16,7 +16,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.ros.conversions import BadFrame, compressed_to_rgb, find_decoder, image_to_rgb
 
 CODEC = "mp4v"  # the one that OpenCV's wheels can write
-REMEMBERED = 64  # inputs that wait for their colours
+REMEMBERED = 64  # sent frames that wait for their answers
 
 
 class Film:
@@ -27,6 +27,7 @@ class Film:
         self._decoder = find_decoder()
         self._inputs: OrderedDict[int, Any] = OrderedDict()
         self._writer: cv2.VideoWriter | None = None
+        self._size: tuple[int, ...] = ()  # shape of the first pair: a film has one size, the bag has all as they are
         self._last: NDArray[np.uint8] | None = None
 
     def expect(self, stamp: int, message: Image | CompressedImage) -> None:
@@ -45,9 +46,8 @@ class Film:
             return
         pair = np.hstack([rgb, image_to_rgb(color, self._decoder)])
         if self._writer is None:
-            self._writer = self._open(pair)
-            self._size = pair.shape
-        if pair.shape != self._size:  # a film has one size; the bag has all frames as they are
+            self._writer, self._size = self._open(pair), pair.shape
+        if pair.shape != self._size:
             pair = np.asarray(cv2.resize(pair, (self._size[1], self._size[0])), np.uint8)
         self._last = np.asarray(cv2.cvtColor(pair, cv2.COLOR_RGB2BGR), np.uint8)
         self._writer.write(self._last)

@@ -17,10 +17,9 @@ def _parameter(
     default: Any, text: str, low: float | None = None, high: float | None = None, fixed: bool = False
 ) -> Any:
     """Declare a field with its description and range; ``fixed`` parameters cannot change while the node runs."""
-    factory = list if isinstance(default, list) else None
     about = {"text": text, "range": None if low is None else (low, high), "fixed": fixed}
-    if factory:
-        return field(default_factory=lambda: list(default), metadata=about)
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=about)
     return field(default=default, metadata=about)
 
 
