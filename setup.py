@@ -45,7 +45,12 @@ setup(
             "ros-jazzy-diagnostic-msgs",
             "ros-jazzy-lifecycle-msgs",
         ],
-        "test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+        # ``vidseg train``; a robot does without
+        "train": [
+            "lightning>=2.5",  # phases, precision, several processes, resuming
+            "tensorboard>=2.14",  # curves
+        ],
+        "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",
     zip_safe=False,

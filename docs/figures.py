@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vidseg_ros.data.camvid import data_root
+from vidseg_ros.data.datasets import data_root
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"

@@ -9,7 +9,7 @@ import torch
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
-from vidseg_ros.data.camvid import data_root
+from vidseg_ros.data.datasets import data_root
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
 

@@ -13,14 +13,14 @@ ALLOWED = {
     "errors": set(),
     "labels": BASE,
     "config": BASE,
-    "losses": BASE | {"labels"},
+    "losses": BASE | {"labels", "config"},
     "metrics": BASE | {"labels"},
     "networks": BASE | {"config"},
     "simulation": BASE | {"labels", "config"},
     "data": BASE | {"labels", "config", "simulation"},
     "checkpoint": BASE | {"config", "labels", "networks"},
     "importers": BASE | {"checkpoint", "config", "labels", "networks"},
-    "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels"},
+    "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels", "engines", "evaluation"},
     "engines": BASE | {"networks", "checkpoint", "config", "labels"},
     "stream": BASE | {"engines", "labels", "config"},
     "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
@@ -81,3 +81,14 @@ def test_functions_and_files_stay_small():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 45, f"{file}:{node.lineno} {node.name} is long"
+
+
+def test_only_training_needs_lightning():
+    for file in FILES:
+        used = {name.split(".")[0] for name in imports(file)}
+        assert home(file) == "training" or not used & {"lightning", "tensorboard"}, file
+    code = (
+        "import sys; sys.modules['lightning'] = None;"
+        "import vidseg_ros.evaluation, vidseg_ros.cli.main, vidseg_ros.cli.evaluate, vidseg_ros.cli.train"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

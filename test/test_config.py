@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from vidseg_ros.config import CellConfig, NetworkConfig, StreamConfig, TrainConfig, from_dict, load_yaml
@@ -22,6 +24,7 @@ def test_nested_values_and_defaults():
         ({"classes": 0}, "classes is 0; it must be above 0"),
         ({"cell": {"kernel": 4}}, "kernel is 4; use an odd number"),
         ({"cell": {"position": "L2"}}, "'L2'; use one of L1a"),
+        ({"cell": {"state_size": 3}}, "cell.state_size is 3; expected a list"),
         ({"cell": {"state_size": [1, 2, 3]}}, "has 3 values; expected 2"),
         ({"input": {"std": [0, 1, 1]}}, "input.std is 0"),
         ({"q": -1}, "must not be negative"),
@@ -53,3 +56,34 @@ def test_committed_training_configs_load(pytestconfig, name):
     config = load_yaml(pytestconfig.rootpath / "config" / "train" / f"{name}.yaml", TrainConfig)
     assert config.network.classes == 11
     assert (config.network.cell is not None) == ("l1b" in name)
+
+
+PHASE = {"steps": 1, "clip_length": 1, "batch": 1, "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"phases": []}, "phases is empty; give at least one"),
+        ({"data": []}, "data is empty; give at least one"),
+        ({"data": [{"source": "street", "share": 0}]}, "the shares of data sum to 0"),
+        ({"data": [{"source": "street", "share": -1}]}, "data.share is -1"),
+        ({"data": [{"sauce": "street"}]}, "unknown key 'data.sauce'; did you mean 'data.source'"),
+        ({"phases": [PHASE | {"learns": "cell"}]}, "a phase trains the cell, and the network has none"),
+        ({"phases": [PHASE | {"steps": 0}]}, "phases.steps is 0; it must be above 0"),
+        ({"phases": [PHASE | {"steps": 1.5}]}, "phases.steps is 1.5; expected int"),
+        ({"precision": "8"}, "precision is '8'; use one of 32-true, bf16-mixed, 16-mixed"),
+        ({"loss": {"difference": "cubed"}}, "loss.difference is 'cubed'; use one of squared, absolute"),
+        ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of true, all"),
+        ({"loss": {"dilation": -1}}, "loss.dilation is -1; it must not be negative"),
+        ({"motion": {"zoom_range": [2.0, 1.0]}}, "motion.zoom_range is (2.0, 1.0); give two rising numbers"),
+        ({"motion": {"noise": -1.0}}, "motion.noise is -1.0; it must not be negative"),
+        ({"save_minutes": 0}, "save_minutes is 0"),
+        ({"best": "consw"}, "best is 'consw'; use one of"),
+    ],
+)
+def test_bad_training_settings_are_named(data, message):
+    good = {"network": {}, "phases": [PHASE], "data": [{"source": "street"}]}
+    assert from_dict(TrainConfig, good).loss.lambda_incons == 10
+    with pytest.raises(UserError, match=re.escape(message)):
+        from_dict(TrainConfig, good | data)

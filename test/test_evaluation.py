@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidseg_ros.data.camvid import camvid_frames, sequences
+from vidseg_ros.data.camvid import camvid_frames
+from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import Prediction, TorchEngine
 from vidseg_ros.evaluation import evaluate
 from vidseg_ros.importers import import_weights

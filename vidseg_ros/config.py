@@ -16,12 +16,20 @@ from vidseg_ros.errors import UserError
 
 T = TypeVar("T")
 
-CELL_STRIDES = {"L1a": 1, "L1b": 8, "L1c": 4, "L1d": 2}
-"""Down-sampling factor of the features at each ConvLSTM position (F2F paper, Figure 2)."""
+CELL_STRIDES = {"L1a": 1, "L1b": 8, "L1c": 4, "L1d": 2, "last": 1}
+"""Down-sampling factor of the features at each ConvLSTM position: ESPNet L1a to L1d (F2F paper, Figure 2), VSSNet."""
 
 CONVOLUTIONS = ("standard", "depthwise", "shared")
 ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
 CHANNEL_ORDERS = ("rgb", "bgr")
+DIFFERENCES = ("squared", "absolute")
+COMPARED = ("true", "all")
+FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+LEARNS = ("encoder", "single", "cell", "all")
+"""Phases of the F2F paper: the encoder behind a classifier of its own, the network without its cell, the cell alone,
+and everything together."""
 
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
@@ -109,22 +117,80 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """The random camera over a still (data/stills.py). Speeds and spreads are standard deviations."""
+
+    zoom_range: tuple[float, float] = (0.75, 2.0)  # of the first frame; 1 shows the still at its own scale
+    zoom_speed: float = 0.012  # per frame
+    shift_speed: float = 0.008  # of the image width, per frame
+    roll_speed: float = 0.003  # radians per frame
+    tilt: float = 0.05  # perspective: change of scale from the centre of the frame to its edge
+    jitter: float = 0.3  # of each frame's speed, relative
+    exposure: float = 0.25  # of the clip's gain, logarithmic
+    flicker: float = 0.06  # of each frame's gain, logarithmic
+    noise: float = 6.0  # grey levels; the largest that a clip draws
+    blur: float = 0.15  # share of the clips that are blurred
+    shadows: float = 0.3  # share of the clips with a shadow that moves
+    occluders: float = 0.3  # share of the clips in which something from another still passes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.zoom_range[0] <= self.zoom_range[1]:
+            raise UserError(f"motion.zoom_range is {self.zoom_range}; give two rising numbers above 0")
+        for item in fields(self)[1:]:
+            if getattr(self, item.name) < 0:
+                raise UserError(f"motion.{item.name} is {getattr(self, item.name)}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where clips come from (data/mixture.py), and how often."""
+
+    source: str  # "street" for the street world, or a data set: a folder, or one below $VIDSEG_DATA
+    share: float = 1.0  # of the clips, relative to the shares of the other sources
+    stills: bool = True  # make clips from single labelled frames; False takes consecutive frames
+
+    def __post_init__(self) -> None:
+        if self.share < 0:
+            raise UserError(f"data.share is {self.share}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The inconsistency loss (F2F paper, equations (1) to (6), and its public code)."""
+
+    lambda_incons: float = 10.0
+    difference: str = "squared"
+    compared: str = "true"  # the probability of the true class, or of all
+    dilation: int = 0  # pixels around a change of the truth that are left out; the public code takes 2
+
+    def __post_init__(self) -> None:
+        require_one_of("loss.difference", self.difference, DIFFERENCES)
+        require_one_of("loss.compared", self.compared, COMPARED)
+        for key in ("lambda_incons", "dilation"):
+            if getattr(self, key) < 0:
+                raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")
+
+
+@dataclass(frozen=True)
 class PhaseConfig:
     """One phase of training: how many steps of which clips, and what learns."""
 
     steps: int
     clip_length: int  # frames; 1 trains on single frames
-    batch: int  # clips
-    learning_rate: float  # at the start; falls to zero along a cosine
-    lambda_incons: float = 10.0
+    batch: int  # clips, over all processes together
+    learning_rate: float  # the highest; rises over the first twentieth of the steps, falls to zero along a cosine
+    learns: str = "all"
     freeze_norm: bool = False  # keep the batch norm statistics of the phase before
-    synthetic_share: float = 0.0  # of the clips that come from the street world
 
     def __post_init__(self) -> None:
+        require_one_of("phases.learns", self.learns, LEARNS)
         for key in ("steps", "clip_length", "batch", "learning_rate"):
             require_positive(**{f"phases.{key}": getattr(self, key)})
-        if not 0 <= self.synthetic_share < 1:
-            raise UserError(f"phases.synthetic_share is {self.synthetic_share}; it must lie in 0..1, below 1")
+
+    @property
+    def single_frame(self) -> bool:
+        """Whether the network is built without its cell."""
+        return self.learns in ("encoder", "single")
 
 
 @dataclass(frozen=True)
@@ -133,13 +199,30 @@ class TrainConfig:
 
     network: NetworkConfig
     phases: tuple[PhaseConfig, ...]
-    data: str = "camvid/train"  # a folder, or one below $VIDSEG_DATA
+    data: tuple[SourceConfig, ...]
+    validation: str = ""  # a data set, judged through a stream; none: the last weights are the result
+    validate_every: int = 250  # steps
+    best: str = "miou"  # the figure of validation whose highest value picks the weights of a phase; "" picks the last
+    labels: str = "camvid"  # label set
+    loss: LossConfig = field(default_factory=LossConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    imitate: bool = True  # a cell begins as an average over time of the convolution that it replaces
     weight_decay: float = 2e-4
+    precision: str = "32-true"  # of Lightning: bf16-mixed, 16-mixed, ...
+    save_minutes: float = 2.0  # between two states from which a killed run goes on
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.phases:
-            raise UserError("phases is empty; give at least one")
+        require_one_of("precision", self.precision, PRECISIONS)
+        require_one_of("best", self.best, ("", *FIGURES))
+        require_positive(save_minutes=self.save_minutes, validate_every=self.validate_every)
+        for key in ("phases", "data"):
+            if not getattr(self, key):
+                raise UserError(f"{key} is empty; give at least one")
+        if not sum(source.share for source in self.data):
+            raise UserError("the shares of data sum to 0; give one source a share")
+        if self.network.cell is None and any(phase.learns == "cell" for phase in self.phases):
+            raise UserError("a phase trains the cell, and the network has none; give network.cell")
 
 
 def load_yaml(path: Path, cls: type[T]) -> T:
@@ -184,6 +267,8 @@ def _convert(kind: Any, value: object, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = typing.get_origin(kind) or kind
+    if plain is tuple:
+        raise UserError(f"{where} is {value!r}; expected a list")
     if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
         raise UserError(f"{where} is {value!r}; expected {getattr(kind, '__name__', kind)}")
     return value

@@ -14,6 +14,9 @@ from vidseg_ros.errors import UserError
 IGNORE = 255
 """Id of a pixel without a label: in ground truth, in predictions and in label images."""
 
+OUTSIDE = 254
+"""What a coding of label files gives for a value that the files must not hold."""
+
 IGNORE_COLOR = (0, 0, 0)
 
 
@@ -77,3 +80,40 @@ CITYSCAPES = LabelSet(
     ),
 )  # fmt: skip
 """The 19 train ids of Cityscapes (Cordts et al. 2016)."""
+
+LABEL_SETS = {label_set.name: label_set for label_set in (CAMVID, CITYSCAPES)}
+
+_TRANSLATIONS = {
+    ("cityscapes", "camvid"): {
+        "sidewalk": "pavement", "wall": "building", "traffic light": "sign", "traffic sign": "sign",
+        "vegetation": "tree", "terrain": "tree", "person": "pedestrian", "rider": "bicyclist", "truck": "car",
+        "bus": "car", "train": "car", "motorcycle": "bicyclist", "bicycle": "bicyclist",
+    },
+    ("camvid", "cityscapes"): {
+        "pavement": "sidewalk", "tree": "vegetation", "sign": "traffic sign", "pedestrian": "person",
+        "bicyclist": "rider",
+    },
+}  # fmt: skip
+
+
+def find_label_set(name: str) -> LabelSet:
+    """Return the label set ``name``. Raises UserError."""
+    if name not in LABEL_SETS:
+        raise UserError(f"label set '{name}' does not exist; use one of {', '.join(LABEL_SETS)}")
+    return LABEL_SETS[name]
+
+
+def translation(source: LabelSet, target: LabelSet) -> NDArray[np.uint8]:
+    """Return the id in ``target`` of every id of ``source``, uint8 (256,); other values stay as they are.
+
+    Classes of one name are the same; the rest follows the 11 classes that CamVid was reduced to. Raises UserError
+    where a class has no counterpart.
+    """
+    renamed = _TRANSLATIONS.get((source.name, target.name), {})
+    table = np.arange(256, dtype=np.uint8)
+    for number, name in enumerate(source.names):
+        counterpart = renamed.get(name, name)
+        if counterpart not in target.names:
+            raise UserError(f"class '{name}' of '{source.name}' labels has no counterpart in '{target.name}'")
+        table[number] = target.id_of(counterpart)
+    return table

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from vidseg_ros.config import LossConfig
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.losses import class_weights, clip_loss, cross_entropy, inconsistency
 
@@ -79,7 +80,18 @@ def test_inconsistency_absolute():
     assert inconsistency(probabilities, labels, absolute=True).item() == pytest.approx((0.4 + 0.2) / 2)
 
 
-def slow_inconsistency(probabilities, labels, absolute):
+def near_a_change(labels, t, n, y, x, steps):
+    """Tell whether the truth changes within ``steps`` (city blocks) of a pixel."""
+    _, _, height, width = labels.shape
+    for v in range(height):
+        for u in range(width):
+            s1, s2 = labels[t, n, v, u], labels[t + 1, n, v, u]
+            if s1 != s2 and IGNORE not in (s1, s2) and abs(v - y) + abs(u - x) <= steps:
+                return True
+    return False
+
+
+def slow_inconsistency(probabilities, labels, absolute, all_classes=False, dilation=0):
     """Equations (2) to (6) of the paper, pixel by pixel."""
     frames, batch, _, height, width = probabilities.shape
     total = norm = 0
@@ -89,27 +101,61 @@ def slow_inconsistency(probabilities, labels, absolute):
                 for x in range(width):
                     s1, s2 = labels[t, n, y, x].item(), labels[t + 1, n, y, x].item()
                     p1, p2 = probabilities[t, n, :, y, x].tolist(), probabilities[t + 1, n, :, y, x].tolist()
-                    if s1 == IGNORE or s1 != s2:
+                    if s1 == IGNORE or s1 != s2 or near_a_change(labels, t, n, y, x, dilation):
                         continue
                     norm += 1
                     if p1.index(max(p1)) == s1 or p2.index(max(p2)) == s2:
-                        difference = p1[s1] - p2[s1]
-                        total += abs(difference) if absolute else difference**2
+                        for s in range(len(p1)) if all_classes else [s1]:
+                            total += abs(p1[s] - p2[s]) if absolute else (p1[s] - p2[s]) ** 2
     return total / max(norm, 1)
 
 
-@given(st.integers(0, 10**6), st.booleans(), st.integers(1, 4))
+@given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.integers(0, 2), st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
-def test_inconsistency_against_loops(seed, absolute, frames):
+def test_inconsistency_against_loops(seed, absolute, all_classes, dilation, frames):
     logits, labels = random_clip(seed, frames)
     probabilities = logits.softmax(2)
-    expected = slow_inconsistency(probabilities, labels, absolute)
-    assert inconsistency(probabilities, labels.to(torch.uint8), absolute).item() == pytest.approx(expected)
+    expected = slow_inconsistency(probabilities, labels, absolute, all_classes, dilation)
+    found = inconsistency(probabilities, labels.to(torch.uint8), absolute, all_classes, dilation)
+    assert found.item() == pytest.approx(expected)
 
 
-def test_inconsistency_gradients():
-    logits, labels = random_clip(5, classes=3, height=2, width=3)
-    assert torch.autograd.gradcheck(lambda x: inconsistency(x.softmax(2), labels), logits.requires_grad_())
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("all_classes", [False, True])
+@pytest.mark.parametrize("dilation", [0, 1])
+def test_inconsistency_gradients(absolute, all_classes, dilation):
+    logits, labels = random_clip(5, classes=3, height=3, width=4)
+    assert torch.autograd.gradcheck(
+        lambda x: inconsistency(x.softmax(2), labels, absolute, all_classes, dilation), logits.requires_grad_()
+    )
+
+
+def test_dilation_spares_the_neighbours_of_a_change():
+    """The truth changes at the left end of a line of four pixels; all lose 0.2 of their probability."""
+    labels = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0]]).view(2, 1, 1, 4)
+    first = torch.tensor([0.9, 0.7], dtype=torch.float64).view(2, 1, 1, 1, 1).expand(-1, -1, -1, -1, 4)
+    probabilities = torch.cat([first, 1 - first], 2)
+    found = [inconsistency(probabilities, labels, absolute=True, dilation=steps).item() for steps in range(4)]
+    assert found == pytest.approx([0.2, 0.2, 0.2, 0.0])
+    uneven = probabilities.clone()
+    uneven[1, 0, :, 0, 1] = torch.tensor([0.9, 0.1])  # next to the change nothing happens
+    found = [inconsistency(uneven, labels, absolute=True, dilation=steps).item() for steps in range(3)]
+    assert found == pytest.approx([0.4 / 3, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments"),
+    [
+        (LossConfig(), (False, False, 0)),
+        (LossConfig(difference="absolute"), (True, False, 0)),
+        (LossConfig(compared="all"), (False, True, 0)),
+        (LossConfig(dilation=2), (False, False, 2)),
+    ],
+)
+def test_clip_loss_takes_the_variant_of_its_config(config, arguments):
+    logits, labels = random_clip(9, height=6, width=8)
+    expected = inconsistency(logits.softmax(2), labels, *arguments)
+    torch.testing.assert_close(clip_loss(logits, labels, config=config)["incons"], expected)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -126,7 +172,7 @@ def test_inconsistency_without_pairs_is_zero(frames):
 def test_clip_loss_adds_up(factor):
     logits, labels = random_clip(7)
     weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    loss = clip_loss(logits, labels, weights, factor)
+    loss = clip_loss(logits, labels, weights, LossConfig(factor))
     ce = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1), weights, ignore_index=IGNORE)
     incons = slow_inconsistency(logits.softmax(2), labels, absolute=False)
     assert incons > 0

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.metrics import Consistency, SegmentationScore, confusion_matrix, consistency
+from vidseg_ros.metrics import (
+    Consistency,
+    SegmentationScore,
+    VideoConsistency,
+    confusion_matrix,
+    consistency,
+    video_consistency,
+)
 
 CLASSES = 4
 SEEDS = range(5)
@@ -142,3 +149,69 @@ def test_constant_wrong_predictions(wrong):
     result = score((predictions, labels))
     assert (result["miou"], result["acc"]) == (0, 0)
     assert steadiness((predictions, labels)) == {"cons": 100.0, "consw": 100.0}
+
+
+def constancy(*updates, window):
+    metric = VideoConsistency(window)
+    for predictions, labels in updates:
+        metric.update(torch.as_tensor(predictions), torch.as_tensor(labels))
+    return metric.compute().item()
+
+
+def test_video_consistency_by_hand():
+    """Windows of two. First: two constant pixels, one right throughout. Second: one, constant but wrong."""
+    labels = torch.tensor([[[0, 0, 1, IGNORE]], [[0, 0, 2, IGNORE]], [[IGNORE, 0, 1, 0]]])
+    predictions = torch.tensor([[[0, 0, 1, 0]], [[0, 2, 2, 0]], [[0, 2, 1, 0]]])
+    assert video_consistency(predictions, labels, 2).tolist() == [0.5, 0.0]
+    assert constancy((predictions, labels), window=2) == pytest.approx(25)
+    assert constancy((predictions, labels), window=3) == 0.0  # one pixel is constant, and wrong in the end
+    assert np.isnan(constancy((predictions, labels), window=4))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("window", [1, 2, 4, 6])
+def test_video_consistency_against_loops(seed, window):
+    predictions, labels = random_sequence(seed)
+    shares = []
+    for start in range(len(labels) - window + 1):
+        constant = right = 0
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                truth = set(labels[start : start + window, y, x])
+                if len(truth) == 1 and IGNORE not in truth:
+                    constant += 1
+                    right += set(predictions[start : start + window, y, x]) == truth
+        shares.append(right / constant)
+    assert constancy((predictions, labels), window=window) == pytest.approx(100 * np.mean(shares))
+
+
+def test_video_consistency_of_windows_equals_that_of_the_clip():
+    predictions, labels = random_sequence(2)
+    windows = [(predictions[t : t + 3], labels[t : t + 3]) for t in range(len(labels) - 2)]
+    assert constancy(*windows, window=3) == pytest.approx(constancy((predictions, labels), window=3))
+
+
+def test_windows_without_a_constant_pixel_do_not_count():
+    labels = [[[0]], [[0]], [[1]], [[IGNORE]]]
+    assert constancy((labels, labels), window=2) == 100.0
+    assert np.isnan(constancy((labels[2:], labels[2:]), window=2))
+
+
+def _accumulate(rank, folder, sequences):
+    """Feed the metrics of one of two processes."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    metrics = [SegmentationScore(CLASSES), Consistency(), VideoConsistency(2)]
+    for metric in metrics:
+        metric.update(*map(torch.as_tensor, sequences[rank]))
+    torch.save([metric.compute() for metric in metrics], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_count_together(tmp_path):
+    sequences = [random_sequence(seed) for seed in (0, 1)]
+    torch.multiprocessing.spawn(_accumulate, (str(tmp_path), sequences), nprocs=2)
+    for rank in (0, 1):
+        together = torch.load(tmp_path / f"{rank}.pt")
+        assert together[0]["miou"].item() == pytest.approx(float(score(*sequences)["miou"]))
+        assert together[1]["cons"].item() == pytest.approx(steadiness(*sequences)["cons"])
+        assert together[2].item() == pytest.approx(constancy(*sequences, window=2))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.nn import functional
@@ -107,3 +109,39 @@ def test_initial_state_is_learned_and_resized():
 def test_depthwise_needs_equal_channels():
     with pytest.raises(UserError, match="256 and 11"):
         make("depthwise", channels=(256, 11))
+
+
+@pytest.mark.parametrize("convolution", FORMULA)
+def test_a_cell_can_begin_as_what_it_replaces(convolution):
+    """A constant input ends near the static output, and approaches it as an exponential average does."""
+    cell = make(convolution, channels=(6, 6), kernel=5)
+    torch.manual_seed(2)
+    weight = torch.randn(6, 6, 1, 1) if convolution == "standard" else torch.eye(6)[..., None, None]
+    cell.imitate(weight)
+    x, state = torch.randn(1, 6, 9, 11), None
+    static, errors = functional.conv2d(x, weight), []
+    with torch.no_grad():
+        cell.peephole.zero_()
+        for gate in range(3):
+            cell.gates.of_gate(gate).zero_()
+        for _ in range(12):
+            h, state = cell(x, state)
+            errors.append((h - static).abs().max().item())
+    keep = torch.sigmoid(torch.tensor(0.1)).item()
+    for before, after in pairwise(errors):
+        assert after == pytest.approx(keep * before, rel=0.02)
+
+
+def test_gates_are_found_in_every_layout():
+    """Setting the candidate alone changes the candidate alone."""
+    for convolution in FORMULA:
+        cell = make(convolution, channels=(3, 3))
+        x, h = torch.randn(1, 3, 4, 5), torch.randn(1, 3, 4, 5)
+        before = cell.gates(x, h)
+        with torch.no_grad():
+            cell.gates.of_gate(3).zero_()
+        after = cell.gates(x, h)
+        for gate in range(3):
+            torch.testing.assert_close(after[gate], before[gate])
+        assert (after[3] == 0).all()
+        assert (before[3] != 0).any()

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from vidseg_ros.config import ACTIVATIONS, CELL_STRIDES, CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.config import ACTIVATIONS, CellConfig, InputConfig, NetworkConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.networks import build, unroll
+from vidseg_ros.networks import build, espnet, unroll
 
-POSITIONS = [None, *CELL_STRIDES]
+POSITIONS = [None, *espnet.POSITIONS]
 
 
 def make(position="L1b", classes=11, **cell):

@@ -9,11 +9,10 @@ from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
-from vidseg_ros.data.camvid import camvid_frames, find_dataset, sequences
+from vidseg_ros.data.datasets import open_dataset
+from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
-from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation import evaluate
-from vidseg_ros.labels import CAMVID
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
 
@@ -21,7 +20,9 @@ EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("checkpoint", help="a .safetensors file, or the name of weights that ship with the package")
-    parser.add_argument("dataset", help="a folder with frames/ and labels/, or its name below $VIDSEG_DATA")
+    parser.add_argument(
+        "dataset", help="a folder, or its name below $VIDSEG_DATA: CamVid, a split of Cityscapes or recorded scenes"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
@@ -30,12 +31,8 @@ def main(options: Namespace) -> None:
     """Run the verb."""
     require_writable_json(options.json)
     checkpoint = load_checkpoint(options.checkpoint)
-    if checkpoint.labels.names != CAMVID.names:
-        raise UserError(
-            f"the checkpoint knows '{checkpoint.labels.name}' labels, the data has '{CAMVID.name}'; name another"
-        )
+    frames = open_dataset(options.dataset, checkpoint.labels)
     engine = TorchEngine(checkpoint, options.device)
-    frames = camvid_frames(find_dataset(options.dataset))
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
         report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task))

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
-
-from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE
 from vidseg_ros.config import TrainConfig, load_yaml
 from vidseg_ros.engines.torch import find_device
-from vidseg_ros.training.trainer import train
+from vidseg_ros.errors import UserError
 
-EXAMPLE = "vidseg train config/train/espnet_l1b_camvid.yaml my.safetensors --start espnet_camvid"
-LOG_EVERY = 50  # steps
+EXAMPLE = "vidseg train config/train/espnet_l1b_camvid.yaml my.safetensors --weights espnet_camvid"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("config", type=Path, help="a YAML file as in config/train/")
-    parser.add_argument("output", type=Path, help="the .safetensors file to write, saved now and then")
-    parser.add_argument("--start", help="a checkpoint whose matching tensors are the first weights")
+    parser.add_argument("output", type=Path, help="the .safetensors file to write; its .run folder holds the state")
+    parser.add_argument("--weights", help="a checkpoint whose tensors, as far as they fit, are the first weights")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--workers", type=int, help="processes that draw clips (default: none on a CPU)")
     parser.add_argument("--compile", action="store_true", help="use torch.compile (faster; needs a C++ compiler)")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
+    try:
+        from vidseg_ros.training.trainer import Hardware, train  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UserError(f"training needs {error.name}; install it with: pip install 'vidseg_ros[train]'") from error
     config = load_yaml(options.config, TrainConfig)
     device = find_device(options.device)
-    start = load_checkpoint(options.start) if options.start else None
-    with Progress(console=CONSOLE) as bar:
-        tasks = [bar.add_task(f"phase {i + 1}", total=phase.steps) for i, phase in enumerate(config.phases)]
-
-        def report(phase: int, step: int, losses: dict[str, float]) -> None:
-            bar.advance(tasks[phase])
-            if (step + 1) % LOG_EVERY == 0:
-                values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-                bar.console.print(f"phase {phase + 1}  step {step + 1}  {values}")
-
-        train(config, options.output, start, str(device), report, options.compile)
-    CONSOLE.print(f"wrote {options.output}")
+    workers = options.workers
+    if workers is None:
+        workers = 0 if device.type == "cpu" else (os.cpu_count() or 1) - 1
+    start = load_checkpoint(options.weights) if options.weights else None
+    say = partial(CONSOLE.print, soft_wrap=True)
+    hardware = Hardware(str(device), workers, options.compile)
+    train(config, options.output, start, hardware, say, options.resume)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.espnet import ESPNet
+from vidseg_ros.networks.ssnet import SSNet
 from vidseg_ros.networks.streaming import StreamingNetwork
 
-NETWORKS: dict[str, type[StreamingNetwork]] = {"espnet": ESPNet}
+NETWORKS: dict[str, type[StreamingNetwork]] = {"espnet": ESPNet, "ssnet": SSNet}
 
 
 def build(config: NetworkConfig) -> StreamingNetwork:

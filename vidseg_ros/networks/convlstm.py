@@ -13,6 +13,7 @@ from vidseg_ros.networks.streaming import Cell, State
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
 PEEPHOLE = 0.1
+CALM = 0.1  # of the gates' random weights is left where a cell begins as a static convolution
 
 
 class Gates(nn.Module):
@@ -21,6 +22,15 @@ class Gates(nn.Module):
     convolution: nn.Conv2d
     shape: tuple[int, int]  # how the output channels divide, with the gates at dimension gate_dim
     gate_dim: int
+
+    def of_gate(self, gate: int) -> Tensor:
+        """Return the weights of one gate as a view, (hidden or 1, inputs, k, k)."""
+        weight = self.convolution.weight
+        return weight.view(*self.shape, *weight.shape[1:]).select(self.gate_dim, gate)
+
+    def taps(self, weight: Tensor) -> Tensor:
+        """Return what this convolution can take over of a static one (hidden, in, k, k), as in ``of_gate``."""
+        return weight
 
 
 class StandardGates(Gates):
@@ -49,6 +59,9 @@ class DepthwiseGates(Gates):
             2 * hidden_channels, GATES * hidden_channels, kernel, padding="same", groups=hidden_channels
         )
 
+    def taps(self, weight: Tensor) -> Tensor:
+        return weight.diagonal().permute(2, 0, 1).unsqueeze(1)
+
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
         gates: Tensor = self.convolution(torch.stack([x, h], 2).flatten(1, 2))
         return gates.view(len(x), *self.shape, *x.shape[-2:]).unbind(2)
@@ -63,6 +76,9 @@ class SharedGates(Gates):
         self.shape = (1, GATES)
         self.gate_dim = 1
         self.convolution = nn.Conv2d(2, GATES, kernel, padding="same")
+
+    def taps(self, weight: Tensor) -> Tensor:
+        return weight.diagonal().mean(2)[None, None]
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
         pairs = torch.stack([x, h], 2).flatten(0, 1)
@@ -105,14 +121,33 @@ class ConvLSTM(Cell):
 
     def _reset_gates(self) -> None:
         """Xavier weights for the three gates, bias 0, forget bias 0.1; the candidate keeps PyTorch's default."""
-        convolution, shape, dim = self.gates.convolution, self.gates.shape, self.gates.gate_dim
-        assert convolution.bias is not None
-        weight, bias = (p.view(*shape, *p.shape[1:]) for p in (convolution.weight, convolution.bias))
+        bias = self.gates.convolution.bias
+        assert bias is not None
         with torch.no_grad():
             bias.zero_()
-            bias.select(dim, 1).fill_(FORGET_BIAS)
+            bias.view(self.gates.shape).select(self.gates.gate_dim, 1).fill_(FORGET_BIAS)
             for gate in range(GATES - 1):
-                nn.init.xavier_normal_(weight.select(dim, gate))
+                nn.init.xavier_normal_(self.gates.of_gate(gate))
+
+    @torch.no_grad()
+    def imitate(self, weight: Tensor) -> None:
+        """Begin as an exponential average over time of the static convolution ``weight`` (hidden, in, k, k).
+
+        The candidate becomes that convolution, the gates almost constant and the PReLU linear, so that a constant
+        input ends at the static output. Other activations cannot be linear: their cell stays as it is.
+        """
+        if not isinstance(self.activation, nn.PReLU):
+            return
+        candidate, taps = self.gates.of_gate(GATES - 1), self.gates.taps(weight)
+        inset = (candidate.shape[-1] - taps.shape[-1]) // 2
+        window = slice(inset, inset + taps.shape[-1])
+        bias = torch.tensor([0.0, FORGET_BIAS, 0.0])
+        write, keep, read = torch.sigmoid(bias)
+        candidate.zero_()
+        candidate[:, : taps.shape[1], window, window] = taps * (1 - keep) / (write * read)
+        for gate in range(GATES - 1):
+            self.gates.of_gate(gate).mul_(CALM)
+        self.activation.weight.fill_(1.0)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return the learned (h, c) resized to the features, each (batch, hidden, height, width)."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.config import NetworkConfig
+from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.blocks import ESP, NormPReLU, conv, crop_to, upsample
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.streaming import State, StreamingNetwork
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
+POSITIONS = ("L1a", "L1b", "L1c", "L1d")
 
 
 class Encoder(nn.Module):
@@ -47,8 +50,12 @@ class ESPNet(StreamingNetwork):
     The decoder reduces channels at 1/8 (L1b), 1/4 (L1c) and 1/2 (L1d); L1a adds a cell behind the last layer.
     """
 
+    features_channels = 2 * LEVEL3
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
+        if config.cell:
+            require_one_of("cell.position", config.cell.position, POSITIONS)
         width = config.width
         self.encoder = Encoder(config.p, config.q, config.skip_rgb)
         inputs = {
@@ -70,6 +77,14 @@ class ESPNet(StreamingNetwork):
         self.up_quarter = nn.Sequential(upsample(width, width), NormPReLU(width))
         self.norm_half = NormPReLU(width)
         self.up_half = upsample(width, config.classes)
+
+    def features(self, frame: Tensor) -> Tensor:
+        return self.encoder(self.normalize(frame))[-1]  # type: ignore[no-any-return]
+
+    def static_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        if self.cell_position == "L1a":  # where a network without cell does nothing
+            return torch.eye(self.config.classes)[..., None, None]
+        return state.get(f"reductions.{self.cell_position}.weight")
 
     def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         half, quarter, eighth = self.encoder(self.normalize(frame))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +41,23 @@ class Cell(nn.Module, ABC):
 
 
 class StreamingNetwork(nn.Module, ABC):
-    """A network with ``logits, state = network(frame, state)``."""
+    """A network with ``logits, state = network(frame, state)``.
+
+    Its ``encoder`` makes the features; ``cell`` is what remembers, if anything does.
+    """
+
+    encoder: nn.Module
+    features_channels: int
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.cell: Cell | None = None
         self.normalize = Normalize(config.input)
+
+    @abstractmethod
+    def features(self, frame: Tensor) -> Tensor:
+        """Return the deepest features (N, features_channels, h, w) of frames as ``forward`` takes them."""
 
     @abstractmethod
     def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -58,6 +69,10 @@ class StreamingNetwork(nn.Module, ABC):
 
     def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         return super().__call__(frame, state)  # type: ignore[no-any-return]
+
+    def static_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the convolution (hidden, in, k, k) that the cell replaces in the tensors of a network without it."""
+        return None
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return the state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""

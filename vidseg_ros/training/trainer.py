@@ -1,126 +1,178 @@
-"""Train a streaming network on clips from labelled stills and the street world."""
+"""Train a streaming network through the phases of a configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
-from vidseg_ros.checkpoint import Checkpoint, require_writable
-from vidseg_ros.config import PhaseConfig, TrainConfig
-from vidseg_ros.data import Clip
-from vidseg_ros.data.camvid import camvid_frames, find_dataset
-from vidseg_ros.data.stills import still_to_clip
-from vidseg_ros.data.synthetic import street_clip
-from vidseg_ros.errors import UserError
-from vidseg_ros.labels import CAMVID, IGNORE
+from vidseg_ros.checkpoint import Checkpoint, load_checkpoint, require_writable
+from vidseg_ros.config import NetworkConfig, PhaseConfig, TrainConfig
+from vidseg_ros.data.datasets import open_dataset
+from vidseg_ros.data.mixture import ClipDataset, class_frequency, open_source
+from vidseg_ros.data.stored import StoredFrame, sequences
+from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.losses import class_weights, clip_loss
-from vidseg_ros.networks import StreamingNetwork, build, unroll
+from vidseg_ros.networks import StreamingNetwork, build
+from vidseg_ros.training.callbacks import KeepBest, Progress, Say
+from vidseg_ros.training.lesson import Lesson
+from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, is_first_process
+from vidseg_ros.training.steps import StepSampler
+from vidseg_ros.training.transfer import transfer
 
-SAVE_EVERY = 100  # steps
+EXPECTED_WARNINGS = (
+    "does not have many workers",
+    "resuming from a checkpoint that ended",
+    "Checkpoint directory",
+    "have no `val_dataloader`",
+    "smaller than the logging interval",
+    "LeafSpec",  # of Lightning's own making
+)
 
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called after each step with the phase, the step and the losses."""
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and how fast to train; it does not change the result but for rounding."""
+
+    device: str = "cpu"  # cpu or cuda, as torch names it
+    workers: int = 0  # processes that draw clips
+    compiled: bool = False  # torch.compile, which needs a C++ compiler
 
 
 def train(
-    config: TrainConfig, output: Path, start: Checkpoint | None, device: str, progress: Progress, compiled: bool = False
+    config: TrainConfig, output: Path, start: Checkpoint | None, hardware: Hardware, say: Say, resume: bool = False
 ) -> Checkpoint:
-    """Train through all phases, saving to ``output`` every ``SAVE_EVERY`` steps and at the end of each phase.
+    """Train through all phases and write the result to ``output``; ``output`` with suffix .run holds the state.
 
-    ``start`` gives the first weights where names and shapes agree; ``compiled`` uses torch.compile, which needs a C++
-    compiler. Raises UserError when the loss is not finite.
+    ``start`` gives the first weights where they fit; ``say`` gets lines of progress. Under torchrun, every process
+    calls this and takes its share of each batch. Raises UserError for bad data or configuration, and where the loss
+    is not finite.
     """
     require_writable(output)
-    torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    network = build(config.network)
-    if start is not None:
-        copy_matching(start.network, network)
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss = torch.compile(clip_loss) if compiled else clip_loss
-    if compiled:
-        network.compile()
-    stills = [frame.read() for frame in camvid_frames(find_dataset(config.data))]
-    weights = class_weights(class_frequency(stills, len(CAMVID))).to(device)
-    about = {"training": asdict(config), "start": dict(start.about) if start else {}}
-    checkpoint = Checkpoint(network, CAMVID, about)
+    labels = find_label_set(config.labels)
+    run = RunFolder(output, config, resume)
+    quiet()
+    validation = list(sequences(open_dataset(config.validation, labels))) if config.validation else []
     for number, phase in enumerate(config.phases):
-        clips = random_clips(stills, phase, config.network.input.size, rng)
-        for step, losses in _run_phase(network, phase, clips, weights, config.weight_decay, loss):
-            progress(number, step, losses)
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == phase.steps:
-                checkpoint.save(output)
-    network.eval()
-    return checkpoint
+        done = run.phase(number) / DONE
+        if not done.is_file():
+            torch.manual_seed(config.seed + number)
+            network = build(phase_network(config.network, phase))
+            if start is not None:
+                transfer(start, network, labels, config.imitate)
+            _run_phase(config, number, network, labels, run, validation, hardware, say)
+        start = load_checkpoint(done)
+    assert start is not None, "a configuration has at least one phase"
+    about = {"training": asdict(config), "metrics": start.about["metrics"], "steps": start.about["step"]}
+    result = Checkpoint(start.network, labels, about)
+    if is_first_process():
+        result.save(output)
+        say(f"wrote {output}")
+    return result
+
+
+def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
+    """Return what a phase builds: the network, or its single-frame form."""
+    return replace(network, cell=None) if phase.single_frame else network
 
 
 def _run_phase(
+    config: TrainConfig,
+    number: int,
     network: StreamingNetwork,
-    phase: PhaseConfig,
-    clips: Iterator[Clip],
-    weights: Tensor,
-    weight_decay: float,
-    loss: Callable[..., dict[str, Tensor]],
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Take the optimiser steps of one phase; yields the step and its losses."""
-    optimizer = torch.optim.AdamW(network.parameters(), phase.learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, phase.steps)
-    network.train()
-    if phase.freeze_norm:
-        _freeze_norm(network)
-    for step in range(phase.steps):
-        frames, labels = to_batch([next(clips) for _ in range(phase.batch)], weights.device)
-        logits, _ = unroll(network, frames)
-        losses = loss(logits, labels, weights, phase.lambda_incons)
-        if not torch.isfinite(losses["total"]):
-            raise UserError(f"the loss is {losses['total'].item()} at step {step}; lower the learning rate")
-        optimizer.zero_grad()
-        losses["total"].backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        yield step, {name: value.item() for name, value in losses.items()}
+    labels: LabelSet,
+    run: RunFolder,
+    validation: Sequence[Sequence[StoredFrame]],
+    hardware: Hardware,
+    say: Say,
+) -> None:
+    """Train one phase, going on where a killed one stood, and write its result."""
+    phase, folder = config.phases[number], run.phase(number)
+    dataset = clips_of(config, phase, labels, number)
+    weights = class_weights(torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32))
+    lesson = Lesson(network, labels, config, phase, weights, validation)
+    if hardware.compiled:
+        network.compile()
+        lesson.loss = torch.compile(clip_loss)
+    if hardware.device != "cpu" or config.precision == "32-true":
+        # PyTorch 2.13's bf16 weight gradient of dilated convolutions is wrong in this layout on a CPU
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = _trainer(config, phase, run, number, bool(lesson.validation), hardware, say)
+    sampler = StepSampler(
+        lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size
+    )
+    clips = DataLoader(
+        dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=hardware.device != "cpu"
+    )
+    judged = range(trainer.global_rank, len(lesson.validation), trainer.world_size) if lesson.validation else None
+    state = folder / STATE
+    trainer.fit(lesson, clips, judged, ckpt_path=str(state) if state.is_file() else None)
+    if judged and phase.steps % config.validate_every:
+        trainer.validate(lesson, judged, verbose=False)
+    if trainer.is_global_zero:
+        best = folder / BEST
+        result = load_checkpoint(best) if best.is_file() else lesson.snapshot({"step": phase.steps, "metrics": {}})
+        result.save(folder / DONE)
+    trainer.strategy.barrier()
 
 
-def _freeze_norm(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
+    """Return the clips of phase ``number``."""
+    used = [source for source in config.data if source.share > 0]
+    sources = [open_source(s, phase.clip_length, config.network.input.size, labels, config.motion) for s in used]
+    return ClipDataset(sources, [source.share for source in used], (config.seed, number))
 
 
-def copy_matching(source: nn.Module, target: nn.Module) -> None:
-    """Copy the tensors whose name and shape agree."""
-    state = target.state_dict()
-    given = source.state_dict()
-    state.update({k: v for k, v in given.items() if k in state and v.shape == state[k].shape})
-    target.load_state_dict(state)
+def _trainer(
+    config: TrainConfig, phase: PhaseConfig, run: RunFolder, number: int, judged: bool, hardware: Hardware, say: Say
+) -> Trainer:
+    """Return the Lightning trainer of one phase, over the processes of torchrun where it started this one."""
+    folder = run.phase(number)
+    device = torch.device(hardware.device)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    keep_state = ModelCheckpoint(
+        folder,
+        Path(STATE).stem,
+        train_time_interval=timedelta(minutes=config.save_minutes),
+        enable_version_counter=False,
+    )
+    callbacks = [Progress(say, f"phase {number + 1}/{len(config.phases)}"), keep_state]
+    if judged:
+        callbacks.append(KeepBest(folder / BEST, config.best))
+    return Trainer(
+        accelerator=device.type,
+        devices=[device.index] if device.index is not None and world == 1 else local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision=config.precision,  # type: ignore[arg-type]
+        max_steps=phase.steps,
+        gradient_clip_val=None,
+        val_check_interval=min(config.validate_every, phase.steps) if judged else None,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=TensorBoardLogger(run.path, "tensorboard", folder.name),
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
-def class_frequency(stills: Sequence[Clip], classes: int) -> Tensor:
-    """Return the share of each class among labelled pixels, float (classes,)."""
-    counts = sum(np.bincount(still.labels.ravel(), minlength=IGNORE + 1)[:classes] for still in stills)
-    return torch.as_tensor(np.asarray(counts) / np.sum(counts), dtype=torch.float32)
-
-
-def random_clips(
-    stills: Sequence[Clip], phase: PhaseConfig, size: tuple[int, int], rng: np.random.Generator
-) -> Iterator[Clip]:
-    """Yield clips for ever: moving views of ``stills``, each still once a round, and the share of street world."""
-    while True:
-        for index in rng.permutation(len(stills)):
-            while rng.random() < phase.synthetic_share:
-                yield street_clip(phase.clip_length, size, rng)
-            yield still_to_clip(stills[index], phase.clip_length, size, rng)
-
-
-def to_batch(clips: Sequence[Clip], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Stack clips: frames uint8 (T, N, 3, H, W) and labels uint8 (T, N, H, W)."""
-    frames = torch.from_numpy(np.stack([clip.frames for clip in clips], 1)).permute(0, 1, 4, 2, 3)
-    labels = torch.from_numpy(np.stack([clip.labels for clip in clips], 1))
-    return frames.to(device), labels.to(device)
+def quiet() -> None:
+    """Keep Lightning's greetings and its advice on what is on purpose here out of the progress."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", f".*{message}.*")

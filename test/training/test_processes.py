@@ -1,0 +1,168 @@
+"""Training as users run it: killed and resumed, over two processes, and with bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from test.training.conftest import NETWORK, toy_config
+from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.cli.main import main
+from vidseg_ros.config import NetworkConfig, PhaseConfig
+from vidseg_ros.labels import CAMVID, LabelSet
+from vidseg_ros.networks import build
+from vidseg_ros.training.trainer import Hardware, train
+
+TOY = """
+network: {p: 1, q: 1, cell: {state_size: [8, 12]}, input: {size: [96, 64]}}
+data: [{source: toy}]
+motion: {shadows: 0, occluders: 0}
+save_minutes: 0.0001
+"""
+TWO = ("--standalone", "--nproc-per-node", "2")
+PHASE = "phases: [{steps: %d, clip_length: 2, batch: 2, learning_rate: 0.001, freeze_norm: true}]\n"
+
+
+def vidseg(*arguments, launcher=(sys.executable, "-m", "vidseg_ros"), **options):
+    return subprocess.Popen([*launcher, *map(str, arguments)], text=True, stdout=subprocess.PIPE, **options)
+
+
+@pytest.fixture
+def toy(dataset, tmp_path):
+    def write(steps):
+        path = tmp_path / "toy.yaml"
+        path.write_text(TOY + PHASE % steps)
+        return path
+
+    return write
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
+    config, output, whole = toy(100), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
+    state = tmp_path / "killed.run/phase1/state.ckpt"
+    process = vidseg("train", config, output, "--device", "cpu")
+    deadline = time.monotonic() + 120
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists(), "it was killed in time"
+    step = torch.load(state)["global_step"]
+    assert 0 < step < 100
+    assert main(["train", str(config), str(output), "--resume", "--device", "cpu"]) == 0
+    assert main(["train", str(config), str(whole), "--device", "cpu"]) == 0
+    resumed, straight = load_checkpoint(output).network.state_dict(), load_checkpoint(whole).network.state_dict()
+    for name, tensor in straight.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_two_processes_learn_what_one_does(toy, dataset, tmp_path):
+    """Alike but for the mean: each process takes the mean over its own pixels."""
+    config = toy(12)
+    start = tmp_path / "start.safetensors"
+    torch.manual_seed(0)
+    Checkpoint(build(NETWORK), CAMVID).save(start)
+    launcher = (sys.executable, "-m", "torch.distributed.run", *TWO, "-m", "vidseg_ros")
+    both = vidseg(
+        "train", config, tmp_path / "two.safetensors", "--weights", start, "--device", "cpu", launcher=launcher
+    )
+    text, _ = both.communicate(timeout=240)
+    assert both.returncode == 0
+    assert text.count("wrote ") == 1, "one process speaks"
+    lines = []
+    phase = PhaseConfig(12, 2, 2, 1e-3, freeze_norm=True)
+    settings = toy_config(phase, save_minutes=0.0001)
+    one = train(settings, tmp_path / "one.safetensors", load_checkpoint(start), Hardware(), lines.append)
+    two = load_checkpoint(tmp_path / "two.safetensors")
+    loss = [float(line.split("total ")[1].split()[0]) for line in (text.strip().splitlines()[0], lines[0])]
+    assert loss[0] == pytest.approx(loss[1], rel=0.02)
+    begin = load_checkpoint(start).network.state_dict()
+    for name, tensor in one.network.state_dict().items():
+        other, first = two.network.state_dict()[name], begin[name]
+        if tensor.dtype.is_floating_point and (tensor - first).norm() > 0:
+            assert (tensor - other).norm() < 0.5 * (tensor - first).norm(), name
+
+
+def test_verbs_train_and_evaluate(toy, tmp_path, capsys):
+    output, figures = tmp_path / "toy.safetensors", tmp_path / "toy.json"
+    assert main(["train", str(toy(2)), str(output), "--device", "cpu"]) == 0
+    assert main(["evaluate", str(output), "toy", "--json", str(figures)]) == 0
+    report = json.loads(figures.read_text())
+    assert set(report) == {
+        "miou", "acc", "cons", "consw", "vc8", "vc16", "per_class", "frames", "checkpoint", "dataset",
+    }  # fmt: skip
+    assert report["frames"] == 4
+    assert report["cons"] is not None
+    assert report["vc8"] is None  # the longest sequence has three frames
+    capsys.readouterr()
+
+
+def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file, capsys):
+    def config(name, text):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    good = TOY + PHASE % 1
+    foreign = tmp_path / "garden.safetensors"
+    garden = LabelSet("garden", tuple("abcd"), ((0, 0, 0),) * 4)
+    Checkpoint(build(NetworkConfig(classes=4, p=0, q=0)), garden).save(foreign)
+    (tmp_path / "datasets/none/frames").mkdir(parents=True)
+    out = str(tmp_path / "x.safetensors")
+    cases = {
+        ("evaluate", str(foreign), "toy"): "class 'sky' of 'camvid' labels has no counterpart in 'garden'",
+        ("evaluate", str(checkpoint_file), "toy", "--json", "/proc/nowhere/x.json"): "cannot write",
+        ("evaluate", "/no/such.safetensors", "toy"): "does not exist",
+        ("evaluate", str(checkpoint_file), "nowhere"): "does not exist",
+        ("evaluate", str(checkpoint_file), "none"): "holds no images",
+        ("evaluate", str(checkpoint_file), "toy", "--device", "tpu9"): "device 'tpu9' is not here",
+        ("train", str(checkpoint_file), out): "not valid YAML",
+        ("train", config("empty.yaml", ""), out): "network is missing in TrainConfig",
+        ("train", config("key.yaml", good.replace("steps", "stepps")), out): "did you mean 'phases.steps'",
+        ("train", config("type.yaml", good.replace("0.001", "fast")), out): "learning_rate is 'fast'; expected float",
+        (
+            "train",
+            config("learns.yaml", good.replace("batch", "learns: head, batch")),
+            out,
+        ): "use one of encoder, single",
+        ("train", config("labels.yaml", good + "labels: kitti\n"), out): "label set 'kitti' does not exist",
+        ("train", config("split.yaml", good.replace("source: toy", "source: none")), out): "holds no images",
+        ("train", config("one.yaml", good.replace("toy}", "toy, stills: false}").replace("h: 2,", "h: 9,")), out): (
+            "has no 9 consecutive frames"
+        ),
+        ("train", config("best.yaml", good + "best: iou\n"), out): "best is 'iou'; use one of",
+        ("train", "/no/such.yaml", out): "cannot read config",
+        ("import-weights", "/no/such.pth", out): "does not exist",
+    }
+    for arguments, problem in cases.items():
+        assert main(list(arguments)) == 2, arguments
+        error = capsys.readouterr().err
+        assert problem in error
+        assert error.count("\n") == 1
+        subprocess.run(["rm", "-rf", str(tmp_path / "x.run")], check=True)
+
+
+@pytest.mark.parametrize("what", ["frames", "labels"])
+def test_a_broken_file_is_named(toy, dataset, tmp_path, what, capsys):
+    path = dataset / what / "s_00032.png"
+    path.write_bytes(path.read_bytes()[:100])
+    assert main(["train", str(toy(9)), str(tmp_path / "x.safetensors"), "--device", "cpu"]) == 2
+    assert f"{path}'; it is missing or damaged" in capsys.readouterr().err
+
+
+def test_training_without_lightning_says_how_to_get_it(toy, tmp_path):
+    code = (
+        "import sys; sys.modules['lightning'] = None;from vidseg_ros.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "train", str(toy(1)), str(tmp_path / "x.safetensors")],
+        capture_output=True, text=True, check=False, env=os.environ,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert "pip install 'vidseg_ros[train]'" in run.stderr
+    assert run.stderr.count("\n") == 1

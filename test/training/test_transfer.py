@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from test.conftest import SIZE, tiny_network
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import InputConfig, NetworkConfig
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
+from vidseg_ros.networks import build, unroll
+from vidseg_ros.training.transfer import transfer
+
+
+@pytest.mark.parametrize("position", ["L1a", "L1b", "L1c", "L1d"])
+def test_single_frame_network_starts_one_with_memory(position):
+    """A standing camera: the network with memory comes close to the labels of the one it began as."""
+    single, video = tiny_network(None, seed=1), tiny_network(position, seed=2, kernel=3)
+    transfer(Checkpoint(single, CAMVID), video, CAMVID)
+    assert torch.equal(video.encoder.down2.reduce.weight, single.encoder.down2.reduce.weight)
+    with torch.no_grad():
+        frame = torch.rand(1, 3, SIZE[1], SIZE[0]) * 255
+        static = single(frame)[0]
+        moving = unroll(video, frame.expand(12, 1, -1, -1, -1))[0][-1]
+    assert (moving.argmax(1) == static.argmax(1)).float().mean() > 0.9
+
+
+def test_a_memory_is_taken_over_as_it_is():
+    first, second = tiny_network("L1b", seed=1), tiny_network("L1b", seed=2)
+    transfer(Checkpoint(first, CAMVID), second, CAMVID)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_classes_are_translated():
+    def make(classes, seed):
+        torch.manual_seed(seed)
+        return build(NetworkConfig(classes=classes, p=0, q=0, decoder_channels=20, input=InputConfig(SIZE)))
+
+    city, camvid = make(19, 0), make(11, 1)
+    transfer(Checkpoint(city, CITYSCAPES), camvid, CAMVID)
+    source, target = city.up_half.weight, camvid.up_half.weight
+    pairs = {"road": ["road"], "sign": ["traffic light", "traffic sign"], "tree": ["vegetation", "terrain"]}
+    for name, counterparts in pairs.items():
+        expected = torch.stack([source[:, CITYSCAPES.id_of(c)] for c in counterparts]).mean(0)
+        torch.testing.assert_close(target[:, CAMVID.id_of(name)], expected)
+    assert torch.equal(city.merge[1].reduce.weight, camvid.merge[1].reduce.weight)
+
+
+def test_classes_without_counterpart_stay_fresh():
+    torch.manual_seed(0)
+    camvid, city = (build(NetworkConfig(classes=n, p=0, q=0, decoder_channels=20)) for n in (11, 19))
+    before = city.up_half.weight.clone()
+    transfer(Checkpoint(camvid, CAMVID), city, CITYSCAPES)
+    assert torch.equal(city.up_half.weight[:, CITYSCAPES.id_of("train")], before[:, CITYSCAPES.id_of("train")])
+    assert torch.equal(city.up_half.weight[:, CITYSCAPES.id_of("car")], camvid.up_half.weight[:, 8])
+
+
+def test_another_architecture_gives_nothing():
+    other = build(NetworkConfig("ssnet", classes=5, input=InputConfig(SIZE)))
+    with pytest.raises(UserError, match="the start has no tensor that fits"):
+        transfer(Checkpoint(tiny_network(None), CAMVID), other, LabelSet("few", tuple("abcde"), ((0, 0, 0),) * 5))

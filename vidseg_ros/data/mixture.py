@@ -1,0 +1,127 @@
+"""The clips of a training phase: a mixture of sources, each clip drawn from its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidseg_ros.config import MotionConfig, SourceConfig
+from vidseg_ros.data.clip import Clip
+from vidseg_ros.data.datasets import open_dataset
+from vidseg_ros.data.occluders import cut_out
+from vidseg_ros.data.stills import still_to_clip, view_of_clip
+from vidseg_ros.data.stored import StoredFrame, read_clip, sequences
+from vidseg_ros.data.synthetic import street_clip
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
+
+STREET = "street"
+COUNTED_CLIPS = 100  # that class_frequency looks at
+CACHED_PIXELS = 400_000_000  # of decoded stills that are kept: 4 bytes each
+
+
+class Source(Protocol):
+    """Draws clips."""
+
+    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+        """Return the clip ``number``; the same ``number`` and state of ``rng`` give the same clip."""
+        ...
+
+
+class Stills:
+    """Moving views of labelled frames; each is taken once a round."""
+
+    def __init__(self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], motion: MotionConfig) -> None:
+        self.frames = [frame for frame in frames if frame.label is not None]
+        self.length, self.size, self.motion = length, size, motion
+        pixels = self.frames[0].read().labels.size
+        self.read = lru_cache(maxsize=CACHED_PIXELS // pixels)(StoredFrame.read)
+
+    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+        """Return a clip over the still whose turn it is."""
+        turn, place = divmod(number, len(self.frames))
+        index = np.random.default_rng(turn).permutation(len(self.frames))[place]
+        occluder = None
+        if rng.random() < self.motion.occluders:
+            occluder = cut_out(self.read(self.frames[rng.integers(len(self.frames))]), rng)
+        return still_to_clip(self.read(self.frames[index]), self.length, self.size, rng, self.motion, occluder)
+
+
+class Windows:
+    """Consecutive frames of sequences, one of them labelled at least."""
+
+    def __init__(self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], motion: MotionConfig) -> None:
+        self.windows = [
+            run[start : start + length]
+            for run in sequences(frames)
+            for start in range(len(run) - length + 1)
+            if any(frame.label for frame in run[start : start + length])
+        ]
+        self.size, self.motion = size, motion
+
+    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+        """Return a random window."""
+        window = self.windows[rng.integers(len(self.windows))]
+        return view_of_clip(read_clip(window), self.size, rng, self.motion)
+
+
+class Street:
+    """Drives through the street world, a new street each time."""
+
+    def __init__(self, length: int, size: tuple[int, int], labels: LabelSet) -> None:
+        self.length, self.size, self.table = length, size, translation(CAMVID, labels)
+
+    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+        """Return a drive."""
+        clip = street_clip(self.length, self.size, rng)
+        return Clip(clip.frames, np.take(self.table, clip.labels), clip.stamps, clip.sequence)
+
+
+def open_source(
+    config: SourceConfig, length: int, size: tuple[int, int], labels: LabelSet, motion: MotionConfig
+) -> Source:
+    """Return the source that ``config`` names. Raises UserError where it has no labelled frame or is too short."""
+    if config.source == STREET:
+        return Street(length, size, labels)
+    frames = open_dataset(config.source, labels)
+    if not any(frame.label for frame in frames):
+        raise UserError(f"data set '{config.source}' has no labelled frame; name another, or label it first")
+    if config.stills or length == 1:
+        return Stills(frames, length, size, motion)
+    windows = Windows(frames, length, size, motion)
+    if not windows.windows:
+        raise UserError(
+            f"data set '{config.source}' has no {length} consecutive frames; shorten clip_length or set stills: true"
+        )
+    return windows
+
+
+class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Clips by number: frames uint8 (T, 3, H, W) and labels uint8 (T, H, W).
+
+    The clip depends on ``seed`` and number only, whatever process draws it and whatever was drawn before.
+    """
+
+    def __init__(self, sources: Sequence[Source], shares: Sequence[float], seed: tuple[int, ...]) -> None:
+        self.sources, self.seed = sources, seed
+        self.shares = np.array(shares) / np.sum(shares)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((*self.seed, number))
+        source = self.sources[rng.choice(len(self.sources), p=self.shares)]
+        clip = source.draw(number, rng)
+        return torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
+
+
+def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:
+    """Return the share of each class among the labelled pixels of the first clips, (classes,)."""
+    labels = (dataset[number][1].numpy() for number in range(COUNTED_CLIPS))
+    counts = sum(np.bincount(clip.ravel(), minlength=IGNORE + 1)[:classes] for clip in labels)
+    return np.asarray(counts / np.maximum(np.sum(counts), 1))

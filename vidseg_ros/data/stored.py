@@ -1,0 +1,60 @@
+"""Frames on disk, their labels, and the sequences they form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.config import StreamConfig
+from vidseg_ros.data.clip import Clip
+from vidseg_ros.data.images import read_labels, read_rgb
+from vidseg_ros.labels import IGNORE
+
+MAX_GAP = StreamConfig.max_gap  # beyond it begins a new sequence, as a stream would forget
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFrame:
+    """One frame on disk; ``label`` is None where nobody labelled it."""
+
+    image: Path
+    label: Path | None
+    sequence: str
+    stamp: float  # seconds
+    coded: NDArray[np.uint8]  # from the values of the label file to ids: data.images.coding
+
+    def read(self) -> Clip:
+        """Read the frame as a clip of one. Raises UserError where an image is missing, damaged or unfit."""
+        rgb = read_rgb(self.image)
+        if self.label is None:
+            labels = np.full(rgb.shape[:2], IGNORE, np.uint8)
+        else:
+            labels = read_labels(self.label, self.coded, rgb.shape[:2])
+        return Clip(rgb[None], labels[None], np.array([self.stamp]), self.sequence)
+
+
+def sequences(frames: Sequence[StoredFrame]) -> Iterator[list[StoredFrame]]:
+    """Split frames into runs of one sequence without a gap of more than ``MAX_GAP`` seconds."""
+    run: list[StoredFrame] = []
+    for frame in frames:
+        if run and (frame.sequence != run[-1].sequence or not 0 < round(frame.stamp - run[-1].stamp, 6) <= MAX_GAP):
+            yield run
+            run = []
+        run.append(frame)
+    if run:
+        yield run
+
+
+def read_clip(frames: Sequence[StoredFrame]) -> Clip:
+    """Read consecutive frames of one size as one clip."""
+    clips = [frame.read() for frame in frames]
+    return Clip(
+        np.concatenate([clip.frames for clip in clips]),
+        np.concatenate([clip.labels for clip in clips]),
+        np.concatenate([clip.stamps for clip in clips]),
+        frames[0].sequence,
+    )

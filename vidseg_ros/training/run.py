@@ -1,0 +1,70 @@
+"""The folder of a training run: from what a killed run goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from vidseg_ros.checkpoint import require_writable, write_whole
+from vidseg_ros.config import TrainConfig
+from vidseg_ros.errors import UserError
+
+STATE = "state.ckpt"
+BEST = "best.safetensors"
+DONE = "done.safetensors"
+
+
+def is_first_process() -> bool:
+    """Tell whether this process writes: the only one, or rank 0 of torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class RunFolder:
+    """``OUTPUT.run`` beside the output file: config.json, and a folder a phase.
+
+    A phase has ``state.ckpt``, from which it goes on, ``best.safetensors`` by validation, and, when it is over, its
+    result ``done.safetensors``. ``tensorboard`` holds the curves.
+    """
+
+    def __init__(self, output: Path, config: TrainConfig, resume: bool) -> None:
+        self.path = output.with_suffix(".run")
+        if is_first_process():
+            self._prepare(config, resume)
+
+    def _prepare(self, config: TrainConfig, resume: bool) -> None:
+        wanted = json.loads(json.dumps(asdict(config)))
+        description = self.path / "config.json"
+        if resume and description.is_file():
+            if json.loads(description.read_text()) != wanted:
+                raise UserError(f"'{description}' differs from the config; resume with the same config, or remove it")
+        elif self.path.exists() and not resume:
+            raise UserError(f"'{self.path}' holds a run; go on with --resume, or remove it")
+        else:
+            require_writable(description)
+            write_whole(description, json.dumps(wanted, indent=1).encode())
+
+    def phase(self, number: int) -> Path:
+        """Return the folder of a phase."""
+        return self.path / f"phase{number + 1}"
+
+    def remove(self) -> None:
+        """Forget the run."""
+        shutil.rmtree(self.path)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a state whole or not at all, so that a full disk or a kill leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Serialise in memory, then rename into place. Raises UserError."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getvalue())

@@ -1,0 +1,51 @@
+"""First weights from another network: what fits, translated between label sets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import LabelSet, translation
+from vidseg_ros.networks import StreamingNetwork
+from vidseg_ros.networks.convlstm import ConvLSTM
+
+
+def transfer(start: Checkpoint, network: StreamingNetwork, labels: LabelSet, imitate: bool = True) -> None:
+    """Copy the tensors of ``start`` whose name and shape agree into ``network``.
+
+    A tensor whose shapes differ in one dimension, where they count the classes of the two label sets, is translated:
+    each class gets the mean of its counterparts. With ``imitate``, a cell that ``start`` lacks begins as an average
+    over time of the convolution it replaces, where its activation can be linear. Raises UserError where nothing fits.
+    """
+    given, state = start.network.state_dict(), network.state_dict()
+    fitting = {}
+    for name, tensor in given.items():
+        if name in state:
+            moved = (
+                tensor if tensor.shape == state[name].shape else _translate(tensor, state[name], start.labels, labels)
+            )
+            if moved is not None:
+                fitting[name] = moved
+    if not fitting:
+        raise UserError("the start has no tensor that fits the network; name a checkpoint of the same architecture")
+    network.load_state_dict(state | fitting)
+    if imitate and isinstance(network.cell, ConvLSTM) and start.network.cell is None:
+        weight = network.static_weight(given)
+        if weight is not None:
+            network.cell.imitate(weight)
+
+
+def _translate(source: Tensor, target: Tensor, have: LabelSet, want: LabelSet) -> Tensor | None:
+    """Move the class dimension of ``source`` from one label set to another; None where there is none."""
+    if source.ndim != target.ndim or have.name == want.name:
+        return None
+    different = [d for d in range(source.ndim) if source.shape[d] != target.shape[d]]
+    if [(source.shape[d], target.shape[d]) for d in different] != [(len(have), len(want))]:
+        return None
+    (dim,) = different
+    table = translation(have, want)[: len(have)]
+    groups = [torch.from_numpy(table == number).nonzero().flatten() for number in range(len(want))]
+    slices = [source.index_select(dim, g).mean(dim) if len(g) else target.select(dim, n) for n, g in enumerate(groups)]
+    return torch.stack(slices, dim)
