@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint docs clean
+.PHONY: venv demo test lint docs experiments clean
 
 venv: .venv/.ready
 
@@ -10,7 +10,7 @@ venv: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0  # first, so that nothing draws in another build
-	$(BIN)/pip install --quiet --editable '.[ros,test]'
+	$(BIN)/pip install --quiet --editable '.[ros,train,test]'
 	touch $@
 
 demo: venv
@@ -27,6 +27,10 @@ lint: venv
 # every figure and picture of README.md and docs/
 docs: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python docs/figures.py
+
+# the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
+experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it
+	$(BIN)/python docs/experiments.py
 
 clean:
 	rm -rf .venv demo_output build install log
