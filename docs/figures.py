@@ -1,4 +1,4 @@
-"""Measure everything that the documents state: ``make docs``. Writes results.md, figures.json and demo.png here.
+"""Measure everything that the documents state: ``make docs``. Writes results.md, figures.json and the pictures here.
 
 CamVid and the official weights are found through VIDSEG_DATA; without them their rows stay.
 """
@@ -11,10 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import plots
+
 from vidseg_ros.data.datasets import data_root
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"
+EXPERIMENTS = DOCS / "experiments.json"
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
 CPU = ("--device", "cpu")
@@ -41,6 +44,7 @@ def measure(folder):
         for name, path in checkpoints.items():
             values = vidseg("evaluate", path, "camvid/val", *CPU, json_file=out)
             figures["evaluate"][name] = values | {"checkpoint": name}
+        figures["over_time"] = {name: plots.consistency_over_time(name, "camvid/val") for name in SHIPPED}
         demo = ("demo", "--output", folder / "camvid", *CPU)
         figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
     for size in SIZES:
@@ -59,9 +63,46 @@ def table(header, rows):
 
 def quality(figures):
     """Return the table of what the checkpoints reach."""
-    names = ("miou", "acc", "cons", "consw")
+    names = ("miou", "acc", "cons", "consw", "vc8", "vc16")
     rows = [[name, *(f"{values[key]:.2f}" for key in names)] for name, values in figures.items()]
-    return table(["checkpoint", "mIoU", "Acc", "Cons", "ConsW"], rows)
+    return table(["checkpoint", "mIoU", "Acc", "Cons", "ConsW", "VC8", "VC16"], rows)
+
+
+def gain(figures):
+    """Return one line: what the memory brings to the shipped pair."""
+    single, video = (figures[name] for name in SHIPPED)
+    cut = 100 * (1 - (100 - video["cons"]) / (100 - single["cons"]))
+    return (
+        f"inconsistency {100 - single['cons']:.2f} -> {100 - video['cons']:.2f} (cut by {cut:.0f} %), "
+        f"mIoU {video['miou'] - single['miou']:+.2f}, ConsW {video['consw'] - single['consw']:+.2f}"
+    )
+
+
+def experiment(names):
+    """Return a function from all experiments to the table of those in ``names``."""
+
+    def rows(experiments):
+        header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
+        found = {name: experiments[name] for name in names}
+        figures = {
+            name: [f"{values[key]:.2f}" for key in ("miou", "acc", "cons", "consw", "vc8")]
+            for name, values in found.items()
+        }
+        return table(header, [[name, f"{found[name]['cell_parameters']:,}", *figures[name]] for name in names])
+
+    return rows
+
+
+TABLES = {
+    "positions": experiment(
+        ["single", "single, seed 1", "L1a 11x11", "L1b 3x3", "L1b 3x3, seed 1", "L1c 5x5", "L1d 7x7"]
+    ),
+    "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
+    "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
+    "activations": experiment(["PReLU, fresh", "tanh, fresh"]),
+    "networks": experiment(["SSNet", "VSSNet"]),
+    "synthetic": experiment(["L1b 3x3", "street 10 %", "street 20 %", "street 50 %"]),
+}
 
 
 def per_class(figures):
@@ -89,12 +130,18 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder))
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    experiments = json.loads(EXPERIMENTS.read_text())
+    plots.plot_consistency(figures["over_time"])
+    plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
+    plots.plot_tradeoff(experiments)
     text = (DOCS / "results.in.md").read_text()
     for key, value in {
         "quality": quality(figures["evaluate"]),
+        "gain": gain(figures["evaluate"]),
         "per_class": per_class(figures["evaluate"]),
         "demo": demo(figures["demo"]),
         "cores": str(os.cpu_count()),
+        **{name: build(experiments) for name, build in TABLES.items()},
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

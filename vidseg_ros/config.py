@@ -121,8 +121,8 @@ class MotionConfig:
     """The random camera over a still (data/stills.py). Speeds and spreads are standard deviations."""
 
     zoom_range: tuple[float, float] = (0.75, 2.0)  # of the first frame; 1 shows the still at its own scale
-    zoom_speed: float = 0.012  # per frame
-    shift_speed: float = 0.008  # of the image width, per frame
+    zoom_speed: float = 0.03  # per frame; also the mean: a camera in a car drives forward more often than not
+    shift_speed: float = 0.004  # of the image width, per frame
     roll_speed: float = 0.003  # radians per frame
     tilt: float = 0.05  # perspective: change of scale from the centre of the frame to its edge
     jitter: float = 0.3  # of each frame's speed, relative

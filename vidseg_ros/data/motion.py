@@ -40,7 +40,8 @@ def camera_path(
     view = View(centre, zoom, rng.normal(0.0, ROLL), rng.normal(0.0, motion.tilt, 2))
     flip = rng.random() < 0.5
     pan = rng.normal(0.0, motion.shift_speed, 2) * [1.0, 0.5] * picture[0]
-    zoom_speed, roll_speed = rng.normal(0.0, 1.0, 2) * [motion.zoom_speed, motion.roll_speed]
+    zoom_speed = rng.normal(motion.zoom_speed, motion.zoom_speed)
+    roll_speed = rng.normal(0.0, motion.roll_speed)
     tilt_speed = rng.normal(0.0, motion.tilt * TILT_SPEED, 2)
     path = []
     for _ in range(length):

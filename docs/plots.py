@@ -1,0 +1,80 @@
+"""The plots of results.md."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.data.datasets import open_dataset
+from vidseg_ros.engines import TorchEngine
+from vidseg_ros.metrics import consistency
+from vidseg_ros.stream import Frame, FrameStream
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+DOCS = Path(__file__).parent
+SIZE = (8, 3.4)
+
+
+def consistency_over_time(checkpoint, dataset):
+    """Return stamps and Cons in percent of each pair of frames."""
+    network = load_checkpoint(checkpoint)
+    stream = FrameStream(TorchEngine(network, "cpu"))
+    frames = open_dataset(dataset, network.labels)
+    clips = [frame.read() for frame in frames]
+    predictions = [
+        stream.step(Frame(clip.frames[0], frame.stamp, frame.sequence)).labels
+        for clip, frame in zip(clips, frames, strict=True)
+    ]
+    cons, _ = consistency(
+        torch.from_numpy(np.stack(predictions)), torch.from_numpy(np.concatenate([clip.labels for clip in clips]))
+    )
+    start = frames[0].stamp
+    return [round(frame.stamp - start, 3) for frame in frames[1:]], [round(100 * value, 2) for value in cons.tolist()]
+
+
+def plot_consistency(curves):
+    """Draw Cons over time, one line a checkpoint."""
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    for name, (seconds, cons) in curves.items():
+        axes.plot(seconds, cons, label=f"{name} (mean {np.mean(cons):.2f})", linewidth=1.2)
+    axes.set(xlabel="seconds", ylabel="Cons, %", title="CamVid val: consistency from frame to frame")
+    _save(figure, axes, "consistency.png")
+
+
+def plot_classes(reports):
+    """Draw IoU by class as bars, one colour a checkpoint."""
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    names = list(next(iter(reports.values()))["per_class"])
+    width = 0.8 / len(reports)
+    for number, (name, report) in enumerate(reports.items()):
+        places = np.arange(len(names)) + (number - (len(reports) - 1) / 2) * width
+        axes.bar(places, [report["per_class"][c] for c in names], width, label=f"{name} (mIoU {report['miou']:.2f})")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set(ylabel="IoU, %", title="CamVid val: intersection over union by class")
+    _save(figure, axes, "classes.png")
+
+
+def plot_tradeoff(experiments):
+    """Draw mIoU against inconsistency, one dot a run."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for name, report in experiments.items():
+        inconsistency = 100 - report["cons"]
+        kind = "C1o" if report["cell_parameters"] else "C0s"
+        axes.plot(inconsistency, report["miou"], kind)
+        axes.annotate(name, (inconsistency, report["miou"]), (4, 3), textcoords="offset points", fontsize=7)
+    axes.plot([], [], "C0s", label="single frames")
+    axes.plot([], [], "C1o", label="with ConvLSTM")
+    axes.invert_xaxis()
+    axes.set(xlabel="inconsistency, 100 - Cons, %", ylabel="mIoU, %", title="Small runs: accuracy and consistency")
+    _save(figure, axes, "tradeoff.png")
+
+
+def _save(figure, axes, name):
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(DOCS / name, dpi=110, metadata={"Software": None})
+    plt.close(figure)
