@@ -13,6 +13,7 @@ from pathlib import Path
 
 import plots
 
+from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
 
 DOCS = Path(__file__).parent
@@ -78,17 +79,23 @@ def gain(figures):
     )
 
 
+def images(checkpoint):
+    """Return how many images the training of a checkpoint presented."""
+    phases = load_checkpoint(checkpoint).about["training"]["phases"]
+    return sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in phases)
+
+
 def experiment(names):
-    """Return a function from all experiments to the table of those in ``names``."""
+    """Return a function from all experiments to the table of those in ``names``, as far as they were run."""
 
     def rows(experiments):
         header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
-        found = {name: experiments[name] for name in names}
+        found = {name: experiments[name] for name in names if name in experiments}
         figures = {
             name: [f"{values[key]:.2f}" for key in ("miou", "acc", "cons", "consw", "vc8")]
             for name, values in found.items()
         }
-        return table(header, [[name, f"{found[name]['cell_parameters']:,}", *figures[name]] for name in names])
+        return table(header, [[name, f"{found[name]['cell_parameters']:,}", *figures[name]] for name in found])
 
     return rows
 
@@ -130,16 +137,18 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder))
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
-    experiments = json.loads(EXPERIMENTS.read_text())
+    experiments = json.loads(EXPERIMENTS.read_text()) if EXPERIMENTS.is_file() else {}
     plots.plot_consistency(figures["over_time"])
     plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
-    plots.plot_tradeoff(experiments)
+    if experiments:
+        plots.plot_tradeoff(experiments)
     text = (DOCS / "results.in.md").read_text()
     for key, value in {
         "quality": quality(figures["evaluate"]),
         "gain": gain(figures["evaluate"]),
         "per_class": per_class(figures["evaluate"]),
         "demo": demo(figures["demo"]),
+        "video_images": f"{images(SHIPPED[1]):,}",
         "cores": str(os.cpu_count()),
         **{name: build(experiments) for name, build in TABLES.items()},
     }.items():

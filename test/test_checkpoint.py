@@ -16,6 +16,7 @@ from vidseg_ros.checkpoint import (
     load_checkpoint,
     require_writable,
     shipped_weights,
+    without_denormals,
 )
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES
@@ -179,3 +180,16 @@ def test_a_full_disk_leaves_the_old_file(checkpoint_file, monkeypatch):
         Checkpoint(tiny_network(seed=1), CAMVID).save(checkpoint_file)
     assert checkpoint_file.read_bytes() == before
     assert list(checkpoint_file.parent.iterdir()) == [checkpoint_file]
+
+
+def test_denormal_weights_are_dropped(tmp_path):
+    """Arithmetic with them is some twenty times slower on a CPU; nobody sees them in the result."""
+    network = tiny_network()
+    with torch.no_grad():
+        network.merge[1].reduce.weight[0] = 1e-39
+        kept = network.merge[1].reduce.weight[1].clone()
+    Checkpoint(network, CAMVID).save(tmp_path / "x.safetensors")
+    weight = load_checkpoint(tmp_path / "x.safetensors").network.merge[1].reduce.weight
+    assert (weight[0] == 0).all()
+    assert torch.equal(weight[1], kept)
+    assert without_denormals(torch.tensor([3, 0])).tolist() == [3, 0]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.checkpoint import Checkpoint, without_denormals
 from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
@@ -97,7 +97,8 @@ def _fill(network: StreamingNetwork, state: dict[str, Tensor]) -> None:
     full = _is_full(state)
     if full:
         state[LAST_LAYER] = state[LAST_LAYER][:, : network.config.classes]
-    missing, unexpected = network.load_state_dict(state, strict=False)
+    clean = {key: without_denormals(value) for key, value in state.items()}
+    missing, unexpected = network.load_state_dict(clean, strict=False)
     for key in (*unexpected, *(key for key in missing if full or key.startswith("encoder."))):
         raise KeyError(key)
 

@@ -13,6 +13,7 @@ from vidseg_ros.networks.streaming import Cell, State
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
 PEEPHOLE = 0.1
+IMITATION_BIAS = (2.0, -2.0, 2.0)  # of input, forget and output gate there
 CALM = 0.1  # of the gates' random weights is left where a cell begins as a static convolution
 
 
@@ -131,18 +132,22 @@ class ConvLSTM(Cell):
 
     @torch.no_grad()
     def imitate(self, weight: Tensor) -> None:
-        """Begin as an exponential average over time of the static convolution ``weight`` (hidden, in, k, k).
+        """Begin as the static convolution ``weight`` (hidden, in, k, k) with a trace of memory.
 
-        The candidate becomes that convolution, the gates almost constant and the PReLU linear, so that a constant
-        input ends at the static output. Other activations cannot be linear: their cell stays as it is.
+        The candidate becomes that convolution, the PReLU linear, and the gates almost constant: they write and read
+        freely and forget fast, an exponential average over time that ends at the static output where the input
+        stays. Other activations cannot be linear: their cell stays as it is.
         """
         if not isinstance(self.activation, nn.PReLU):
             return
         candidate, taps = self.gates.of_gate(GATES - 1), self.gates.taps(weight)
         inset = (candidate.shape[-1] - taps.shape[-1]) // 2
         window = slice(inset, inset + taps.shape[-1])
-        bias = torch.tensor([0.0, FORGET_BIAS, 0.0])
-        write, keep, read = torch.sigmoid(bias)
+        write, keep, read = torch.sigmoid(torch.tensor(IMITATION_BIAS))
+        bias = self.gates.convolution.bias
+        assert bias is not None
+        for gate, value in enumerate(IMITATION_BIAS):
+            bias.view(self.gates.shape).select(self.gates.gate_dim, gate).fill_(value)
         candidate.zero_()
         candidate[:, : taps.shape[1], window, window] = taps * (1 - keep) / (write * read)
         for gate in range(GATES - 1):
