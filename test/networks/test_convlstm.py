@@ -127,7 +127,7 @@ def test_a_cell_can_begin_as_what_it_replaces(convolution):
         for _ in range(5):
             h, state = cell(x, state)
             errors.append((h - static).abs().max().item())
-    keep = torch.sigmoid(torch.tensor(-2.0)).item()
+    keep = torch.sigmoid(torch.tensor(-1.0)).item()
     for before, after in pairwise(errors):
         assert after == pytest.approx(keep * before, rel=0.02)
 

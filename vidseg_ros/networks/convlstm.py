@@ -13,7 +13,7 @@ from vidseg_ros.networks.streaming import Cell, State
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
 PEEPHOLE = 0.1
-IMITATION_BIAS = (2.0, -2.0, 2.0)  # of input, forget and output gate there
+IMITATION_BIAS = (2.0, -1.0, 2.0)  # of input, forget and output gate there
 CALM = 0.1  # of the gates' random weights is left where a cell begins as a static convolution
 
 
