@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,10 +53,6 @@ class RunFolder:
     def phase(self, number: int) -> Path:
         """Return the folder of a phase."""
         return self.path / f"phase{number + 1}"
-
-    def remove(self) -> None:
-        """Forget the run."""
-        shutil.rmtree(self.path)
 
 
 class WholeFiles(TorchCheckpointIO):
