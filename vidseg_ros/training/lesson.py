@@ -79,7 +79,7 @@ class Lesson(LightningModule):
         losses = self.loss(*self._predict(frames, labels), self.class_weights, self.config.loss)
         if not torch.isfinite(losses["total"]):
             raise self._diverged("loss", losses["total"])
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, sync_dist=False)
+        self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["total"]
 
@@ -95,7 +95,7 @@ class Lesson(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
         """Clip the norm; what is not finite must not reach the weights (16-mixed scales and skips by itself)."""
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(self.parameters(), MAX_GRADIENT)
         if not torch.isfinite(norm) and self.config.precision != "16-mixed":
             raise self._diverged("gradient", norm)
 
@@ -115,8 +115,9 @@ class Lesson(LightningModule):
         self.judge = Judge(TorchEngine(self.snapshot(), str(self.device)), device=str(self.device))
 
     def validation_step(self, number: int, index: int) -> None:
-        """Run the sequence ``number``."""
-        self.judge.add(self.validation[number])
+        """Run the sequence ``number``, where there are so many."""
+        if number < len(self.validation):
+            self.judge.add(self.validation[number])
 
     def on_validation_epoch_end(self) -> None:
         """Log what ``vidseg evaluate`` would say."""

@@ -114,10 +114,11 @@ def _run_phase(
     clips = DataLoader(
         dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=hardware.device != "cpu"
     )
-    judged = range(trainer.global_rank, len(lesson.validation), trainer.world_size) if lesson.validation else None
+    rounds = -(-len(lesson.validation) // trainer.world_size)  # as many in each process, or they wait for each other
+    judged = range(trainer.global_rank, rounds * trainer.world_size, trainer.world_size) if rounds else None
     state = folder / STATE
     trainer.fit(lesson, clips, judged, ckpt_path=str(state) if state.is_file() else None)
-    if judged and phase.steps % config.validate_every:
+    if judged and phase.steps % min(config.validate_every, phase.steps):
         trainer.validate(lesson, judged, verbose=False)
     if trainer.is_global_zero:
         best = folder / BEST
@@ -157,7 +158,6 @@ def _trainer(
         strategy="ddp" if world > 1 else "auto",
         precision=config.precision,  # type: ignore[arg-type]
         max_steps=phase.steps,
-        gradient_clip_val=None,
         val_check_interval=min(config.validate_every, phase.steps) if judged else None,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
