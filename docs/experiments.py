@@ -125,15 +125,19 @@ def run(name):
     return report | about | {"minutes": round((time.monotonic() - begin) / 60, 1)}
 
 
+def known():
+    """Return the figures so far."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
 def main():
-    """Run what is missing."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    """Run what is missing. Another process may run other experiments meanwhile."""
     starts = {start for _, start in EXPERIMENTS.values()}
     for name in sys.argv[1:] or EXPERIMENTS:
-        if name not in results or (name in starts and not checkpoint_of(name).is_file()):
-            results[name] = run(name)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-            print(name, {key: results[name][key] for key in ("miou", "acc", "cons", "consw", "minutes")})
+        if name not in known() or (name in starts and not checkpoint_of(name).is_file()):
+            report = run(name)
+            RESULTS.write_text(json.dumps(known() | {name: report}, indent=1) + "\n")
+            print(name, {key: report[key] for key in ("miou", "acc", "cons", "consw", "minutes")})
 
 
 if __name__ == "__main__":

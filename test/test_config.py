@@ -74,7 +74,7 @@ PHASE = {"steps": 1, "clip_length": 1, "batch": 1, "learning_rate": 0.1}
         ({"phases": [PHASE | {"steps": 1.5}]}, "phases.steps is 1.5; expected int"),
         ({"precision": "8"}, "precision is '8'; use one of 32-true, bf16-mixed, 16-mixed"),
         ({"loss": {"difference": "cubed"}}, "loss.difference is 'cubed'; use one of squared, absolute"),
-        ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of true, all"),
+        ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of label, all"),
         ({"loss": {"dilation": -1}}, "loss.dilation is -1; it must not be negative"),
         ({"motion": {"zoom_range": [2.0, 1.0]}}, "motion.zoom_range is (2.0, 1.0); give two rising numbers"),
         ({"motion": {"noise": -1.0}}, "motion.noise is -1.0; it must not be negative"),

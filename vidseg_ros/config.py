@@ -23,7 +23,7 @@ CONVOLUTIONS = ("standard", "depthwise", "shared")
 ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
 CHANNEL_ORDERS = ("rgb", "bgr")
 DIFFERENCES = ("squared", "absolute")
-COMPARED = ("true", "all")
+COMPARED = ("label", "all")
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -160,7 +160,7 @@ class LossConfig:
 
     lambda_incons: float = 10.0
     difference: str = "squared"
-    compared: str = "true"  # the probability of the true class, or of all
+    compared: str = "label"  # the probability of the true class, or of all classes
     dilation: int = 0  # pixels around a change of the truth that are left out; the public code takes 2
 
     def __post_init__(self) -> None:
