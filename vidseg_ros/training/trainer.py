@@ -49,6 +49,18 @@ class Hardware:
     compiled: bool = False  # torch.compile, which needs a C++ compiler
 
 
+@dataclass(frozen=True)
+class Job:
+    """A training run: what all its phases share."""
+
+    config: TrainConfig
+    labels: LabelSet
+    run: RunFolder
+    validation: Sequence[Sequence[StoredFrame]]
+    hardware: Hardware
+    say: Say
+
+
 def train(
     config: TrainConfig, output: Path, start: Checkpoint | None, hardware: Hardware, say: Say, resume: bool = False
 ) -> Checkpoint:
@@ -63,6 +75,7 @@ def train(
     run = RunFolder(output, config, resume)
     quiet()
     validation = list(sequences(open_dataset(config.validation, labels))) if config.validation else []
+    job = Job(config, labels, run, validation, hardware, say)
     for number, phase in enumerate(config.phases):
         done = run.phase(number) / DONE
         if not done.is_file():
@@ -70,7 +83,7 @@ def train(
             network = build(phase_network(config.network, phase))
             if start is not None:
                 transfer(start, network, labels, config.imitate)
-            _run_phase(config, number, network, labels, run, validation, hardware, say)
+            _run_phase(job, number, network)
         start = load_checkpoint(done)
     assert start is not None, "a configuration has at least one phase"
     about = {"training": asdict(config), "metrics": start.about["metrics"], "steps": start.about["step"]}
@@ -86,28 +99,20 @@ def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
     return replace(network, cell=None) if phase.single_frame else network
 
 
-def _run_phase(
-    config: TrainConfig,
-    number: int,
-    network: StreamingNetwork,
-    labels: LabelSet,
-    run: RunFolder,
-    validation: Sequence[Sequence[StoredFrame]],
-    hardware: Hardware,
-    say: Say,
-) -> None:
+def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
     """Train one phase, going on where a killed one stood, and write its result."""
-    phase, folder = config.phases[number], run.phase(number)
+    config, labels, hardware = job.config, job.labels, job.hardware
+    phase, folder = config.phases[number], job.run.phase(number)
     dataset = clips_of(config, phase, labels, number)
     weights = class_weights(torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32))
-    lesson = Lesson(network, labels, config, phase, weights, validation)
+    lesson = Lesson(network, labels, config, phase, weights, job.validation)
     if hardware.compiled:
         network.compile()
         lesson.loss = torch.compile(clip_loss)
     if hardware.device != "cpu" or config.precision == "32-true":
         # PyTorch 2.13's bf16 weight gradient of dilated convolutions is wrong in this layout on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = _trainer(config, phase, run, number, bool(lesson.validation), hardware, say)
+    trainer = _trainer(job, number, bool(lesson.validation))
     sampler = StepSampler(
         lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size
     )
@@ -134,12 +139,10 @@ def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: 
     return ClipDataset(sources, [source.share for source in used], (config.seed, number))
 
 
-def _trainer(
-    config: TrainConfig, phase: PhaseConfig, run: RunFolder, number: int, judged: bool, hardware: Hardware, say: Say
-) -> Trainer:
+def _trainer(job: Job, number: int, judged: bool) -> Trainer:
     """Return the Lightning trainer of one phase, over the processes of torchrun where it started this one."""
-    folder = run.phase(number)
-    device = torch.device(hardware.device)
+    config, phase, folder = job.config, job.config.phases[number], job.run.phase(number)
+    device = torch.device(job.hardware.device)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     keep_state = ModelCheckpoint(
@@ -148,7 +151,7 @@ def _trainer(
         train_time_interval=timedelta(minutes=config.save_minutes),
         enable_version_counter=False,
     )
-    callbacks = [Progress(say, f"phase {number + 1}/{len(config.phases)}"), keep_state]
+    callbacks = [Progress(job.say, f"phase {number + 1}/{len(config.phases)}"), keep_state]
     if judged:
         callbacks.append(KeepBest(folder / BEST, config.best))
     return Trainer(
@@ -162,7 +165,7 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=TensorBoardLogger(run.path, "tensorboard", folder.name),
+        logger=TensorBoardLogger(job.run.path, "tensorboard", folder.name),
         callbacks=callbacks,
         plugins=[WholeFiles()],
         enable_progress_bar=False,
