@@ -45,7 +45,7 @@ def single(steps, rate):
 
 def video(cell_steps, steps, rate):
     """Return the phases of a network with memory: 8 images a step, the cell alone first."""
-    clips = {"clip_length": 4, "batch": 2}
+    clips = {"clip_length": 4, "batch": 2, "run_up": 8}
     alone = {"learns": "cell", "steps": cell_steps, "learning_rate": 1e-3, "freeze_norm": True}
     together = {"learns": "all", "steps": steps, "learning_rate": rate, "freeze_norm": True}
     return [alone | clips, together | clips]

@@ -72,6 +72,10 @@ PHASE = {"steps": 1, "clip_length": 1, "batch": 1, "learning_rate": 0.1}
         ({"phases": [PHASE | {"learns": "cell"}]}, "a phase trains the cell, and the network has none"),
         ({"phases": [PHASE | {"steps": 0}]}, "phases.steps is 0; it must be above 0"),
         ({"phases": [PHASE | {"steps": 1.5}]}, "phases.steps is 1.5; expected int"),
+        (
+            {"phases": [PHASE | {"run_up": 4}]},
+            "phases.run_up is 4; give a number of frames, with a clip_length above 1",
+        ),
         ({"precision": "8"}, "precision is '8'; use one of 32-true, bf16-mixed, 16-mixed"),
         ({"loss": {"difference": "cubed"}}, "loss.difference is 'cubed'; use one of squared, absolute"),
         ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of label, all"),

@@ -181,11 +181,14 @@ class PhaseConfig:
     learning_rate: float  # the highest; rises over the first twentieth of the steps, falls to zero along a cosine
     learns: str = "all"
     freeze_norm: bool = False  # keep the batch norm statistics of the phase before
+    run_up: int = 0  # frames, there and back through the clip, that only fill the memory before every second step
 
     def __post_init__(self) -> None:
         require_one_of("phases.learns", self.learns, LEARNS)
         for key in ("steps", "clip_length", "batch", "learning_rate"):
             require_positive(**{f"phases.{key}": getattr(self, key)})
+        if self.run_up and (self.run_up < 0 or self.clip_length == 1):
+            raise UserError(f"phases.run_up is {self.run_up}; give a number of frames, with a clip_length above 1")
 
     @property
     def single_frame(self) -> bool:

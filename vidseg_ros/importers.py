@@ -98,6 +98,8 @@ def _fill(network: StreamingNetwork, state: dict[str, Tensor]) -> None:
     if full:
         state[LAST_LAYER] = state[LAST_LAYER][:, : network.config.classes]
     clean = {key: without_denormals(value) for key, value in state.items()}
+    if network.cell is not None:
+        clean |= {"cell.input_unit": torch.ones(()), "cell.output_unit": torch.ones(())}
     missing, unexpected = network.load_state_dict(clean, strict=False)
     for key in (*unexpected, *(key for key in missing if full or key.startswith("encoder."))):
         raise KeyError(key)

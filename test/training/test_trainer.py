@@ -14,7 +14,8 @@ from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation import evaluate
 from vidseg_ros.labels import CAMVID
-from vidseg_ros.training.lesson import Lesson
+from vidseg_ros.networks import unroll
+from vidseg_ros.training.lesson import Lesson, there_and_back
 from vidseg_ros.training.run import RunFolder, WholeFiles
 from vidseg_ros.training.steps import StepSampler
 from vidseg_ros.training.trainer import Hardware, train
@@ -184,6 +185,21 @@ def test_validation_is_what_evaluate_says(dataset, tmp_path):
     result = run(toy_config(validation="toy", validate_every=2), output)
     report = evaluate(TorchEngine(load_checkpoint(output), "cpu"), sequences(camvid_frames(dataset)))
     assert {name: report[name] for name in result.about["metrics"]} == result.about["metrics"]
+
+
+def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
+    assert there_and_back(7, 3) == [1, 2, 1, 0, 1, 2, 1]
+    phase = PhaseConfig(4, 3, 1, 1e-3, run_up=3)
+    network = tiny_network("L1b").eval()
+    lesson = Lesson(network, CAMVID, toy_config(phase), phase, torch.ones(11))
+    frames, labels = torch.rand(3, 2, 3, 32, 48) * 255, torch.zeros(3, 2, 32, 48, dtype=torch.long)
+    for step, before, roll in ((0, [], 0), (1, [1, 2, 1], 0), (2, [], 0), (3, [1, 2, 1], 1)):
+        monkeypatch.setattr(Lesson, "global_step", step)
+        logits, _ = lesson._predict(frames, labels)
+        past = frames[before].roll(roll, 1)
+        expected, _ = unroll(network, torch.cat([past, frames]))
+        torch.testing.assert_close(logits, expected[len(before) :])
+        assert logits.requires_grad
 
 
 def test_encoder_phase_has_labels_at_its_resolution():

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from vidseg_ros.config import CellConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.networks.streaming import Cell, State
+from vidseg_ros.networks.streaming import Cell, State, Static
 
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
@@ -108,6 +108,9 @@ ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"prelu": nn.PReLU, "tanh": nn.
 class ConvLSTM(Cell):
     """ConvLSTM with per-channel peepholes on the old cell state and a learned initial state."""
 
+    input_unit: Tensor
+    output_unit: Tensor
+
     def __init__(self, in_channels: int, hidden_channels: int, config: CellConfig) -> None:
         super().__init__()
         self.gates: Gates = GATE_CONVOLUTIONS[config.convolution](in_channels, hidden_channels, config.kernel)
@@ -118,6 +121,8 @@ class ConvLSTM(Cell):
         self.norm = nn.BatchNorm2d(in_channels) if config.activation == "tanh" else nn.Identity()
         self.h0 = nn.Parameter(torch.zeros(hidden_channels, *config.state_size))
         self.c0 = nn.Parameter(torch.zeros(hidden_channels, *config.state_size))
+        self.register_buffer("input_unit", torch.ones(()))  # input and output are multiples of these inside
+        self.register_buffer("output_unit", torch.ones(()))
         self._reset_gates()
 
     def _reset_gates(self) -> None:
@@ -131,15 +136,19 @@ class ConvLSTM(Cell):
                 nn.init.xavier_normal_(self.gates.of_gate(gate))
 
     @torch.no_grad()
-    def imitate(self, weight: Tensor) -> None:
-        """Begin as the static convolution ``weight`` (hidden, in, k, k) with a trace of memory.
+    def imitate(self, static: Static) -> None:
+        """Begin as a static convolution with a trace of memory.
 
         The candidate becomes that convolution, the PReLU linear, and the gates almost constant: they write and read
         freely and forget fast, an exponential average over time that ends at the static output where the input
-        stays. Other activations cannot be linear: their cell stays as it is.
+        stays. Other activations cannot be linear: their cell stays as it is. Inside, input and state are of order
+        one, so that gates, peepholes and the initial state learn at the pace of the convolutions around the cell.
         """
         if not isinstance(self.activation, nn.PReLU):
             return
+        self.input_unit.fill_(static.input_size)
+        self.output_unit.fill_(static.output_size)
+        weight = static.weight * self.input_unit / self.output_unit
         candidate, taps = self.gates.of_gate(GATES - 1), self.gates.taps(weight)
         inset = (candidate.shape[-1] - taps.shape[-1]) // 2
         window = slice(inset, inset + taps.shape[-1])
@@ -167,11 +176,11 @@ class ConvLSTM(Cell):
         """Advance one step.
 
         x: features (N, in, H, W); state: (h, c), each (N, hidden, H, W), or None for a fresh sequence.
-        Returns the new hidden state and the new (h, c).
+        Returns the new hidden state and the new (h, c), which is in units of ``output_unit``.
         """
         h, c = self.initial_state(x.shape[0], *x.shape[-2:]) if state is None else state
-        i, f, o, g = self.gates(self.norm(x), h)
+        i, f, o, g = self.gates(self.norm(x) / self.input_unit, h)
         peep_i, peep_f, peep_o = self.peephole[:, None, :, None, None]
         new_c = torch.sigmoid(f + peep_f * c) * c + torch.sigmoid(i + peep_i * c) * self.activation(g)
         new_h = torch.sigmoid(o + peep_o * c) * self.activation(new_c)
-        return new_h, (new_h, new_c)
+        return new_h * self.output_unit, (new_h, new_c)

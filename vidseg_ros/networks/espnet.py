@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.blocks import ESP, NormPReLU, conv, crop_to, upsample
 from vidseg_ros.networks.convlstm import ConvLSTM
-from vidseg_ros.networks.streaming import State, StreamingNetwork
+from vidseg_ros.networks.streaming import State, Static, StreamingNetwork
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 POSITIONS = ("L1a", "L1b", "L1c", "L1d")
+NORMS = {  # the batch norms before and behind a reduction, whose statistics tell how large its input and output are
+    "L1b": ("encoder.norm3.0", "norm_eighth"),
+    "L1c": ("encoder.norm2.0", "merge.0.0"),
+    "L1d": ("up_quarter.1.0", "norm_half.0"),
+}
 
 
 class Encoder(nn.Module):
@@ -81,10 +86,16 @@ class ESPNet(StreamingNetwork):
     def features(self, frame: Tensor) -> Tensor:
         return self.encoder(self.normalize(frame))[-1]  # type: ignore[no-any-return]
 
-    def static_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
-        if self.cell_position == "L1a":  # where a network without cell does nothing
-            return torch.eye(self.config.classes)[..., None, None]
-        return state.get(f"reductions.{self.cell_position}.weight")
+    def static(self, state: Mapping[str, Tensor]) -> Static | None:
+        if self.cell_position is None or self.cell_position == "L1a":  # where a network without cell does nothing
+            return Static(torch.eye(self.config.classes)[..., None, None]) if self.cell_position else None
+        weight = state.get(f"reductions.{self.cell_position}.weight")
+        if weight is None:
+            return None
+        before, after = NORMS[self.cell_position]
+        scale, shift = (state[f"{before}.{name}"] for name in ("weight", "bias"))
+        variance = state[f"{after}.running_var"][: len(weight)]
+        return Static(weight, float((scale**2 + shift**2).mean().sqrt()), float(variance.mean().sqrt()))
 
     def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         half, quarter, eighth = self.encoder(self.normalize(frame))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,15 @@ class Cell(nn.Module, ABC):
         return super().__call__(x, state)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Static:
+    """A convolution without memory that a cell replaces, and how large its input and output are (root mean square)."""
+
+    weight: Tensor  # (out, in, k, k)
+    input_size: float = 1.0
+    output_size: float = 1.0
+
+
 class StreamingNetwork(nn.Module, ABC):
     """A network with ``logits, state = network(frame, state)``.
 
@@ -70,8 +80,8 @@ class StreamingNetwork(nn.Module, ABC):
     def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         return super().__call__(frame, state)  # type: ignore[no-any-return]
 
-    def static_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
-        """Return the convolution (hidden, in, k, k) that the cell replaces in the tensors of a network without it."""
+    def static(self, state: Mapping[str, Tensor]) -> Static | None:
+        """Return what the cell replaces in the tensors of a network without it."""
         return None
 
     def initial_state(self, batch: int, height: int, width: int) -> State:

@@ -22,7 +22,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation import Judge
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.losses import clip_loss
-from vidseg_ros.networks import StreamingNetwork, build, unroll
+from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 
 MAX_GRADIENT = 1.0  # norm
 WARM_UP = 0.05  # of the steps
@@ -31,6 +31,16 @@ WARM_UP = 0.05  # of the steps
 def _pace(step: int, steps: int) -> float:
     """Return the share of the learning rate at ``step``."""
     return min((step + 1) / (WARM_UP * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def there_and_back(count: int, length: int) -> list[int]:
+    """Return the ``count`` frames that come before frame 0 where a clip of ``length`` runs to and fro.
+
+    >>> there_and_back(5, 3)
+    [1, 0, 1, 2, 1]
+    """
+    period = 2 * (length - 1)
+    return [min(back % period, period - back % period) for back in range(count, 0, -1)]
 
 
 class Lesson(LightningModule):
@@ -86,10 +96,24 @@ class Lesson(LightningModule):
     def _predict(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits in float32 and labels at their resolution."""
         if self.head is None:
-            return unroll(self.network, frames)[0].float(), labels
+            return unroll(self.network, frames, self._run_up(frames))[0].float(), labels
         logits = torch.stack([self.head(self.network.features(frame)) for frame in frames]).float()
         small = functional.interpolate(labels.float(), logits.shape[-2:], mode="nearest").to(labels.dtype)
         return logits, small
+
+    @torch.no_grad()
+    def _run_up(self, frames: Tensor) -> State | None:
+        """Return the state in which every second step starts: in turn that of the clip and that of its neighbour.
+
+        From fresh starts alone a memory learns nothing of times beyond the clip, and may grow without bound there. From
+        its own clip alone it learns that what it remembers is always right.
+        """
+        count = self.phase.run_up * (self.global_step % 2)
+        if not count:
+            return None
+        _, state = unroll(self.network, frames[there_and_back(count, len(frames))])
+        neighbour = self.global_step % 4 // 2
+        return tuple(tensor.roll(neighbour, 0) for tensor in state)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

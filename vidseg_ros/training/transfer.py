@@ -32,9 +32,9 @@ def transfer(start: Checkpoint, network: StreamingNetwork, labels: LabelSet, imi
         raise UserError("the start has no tensor that fits the network; name a checkpoint of the same architecture")
     network.load_state_dict(state | fitting)
     if imitate and isinstance(network.cell, ConvLSTM) and start.network.cell is None:
-        weight = network.static_weight(given)
-        if weight is not None:
-            network.cell.imitate(weight)
+        static = network.static(given)
+        if static is not None:
+            network.cell.imitate(static)
 
 
 def _translate(source: Tensor, target: Tensor, have: LabelSet, want: LabelSet) -> Tensor | None:
