@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.config import CellConfig, EngineConfig, InputConfig, NetworkConfig
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
@@ -18,6 +18,7 @@ os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 SIZE = (96, 64)
+CPU = EngineConfig(device="cpu")
 
 
 def tiny_network(position="L1b", seed=0, **cell):

@@ -20,7 +20,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import Trigger
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.engines import Engine, TorchEngine
+from vidseg_ros.engines import Engine, open_engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.ros.camera import Camera, Received
 from vidseg_ros.ros.conversions import Decoder, find_decoder
@@ -66,7 +66,9 @@ class SegmentationNode(LifecycleNode):
         try:
             parameters = read_parameters(self)
             self._decoder = find_decoder()
-            self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
+            self._engine = open_engine(
+                load_checkpoint(parameters.model), parameters.engine_config, self.get_logger().warning
+            )
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
