@@ -1,5 +1,6 @@
 """All engines give the labels of the network, frame by frame, with their own states."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from test.conftest import SIZE, tiny_network
+from test.conftest import CPU, SIZE, tiny_network
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines import choose, open_engine
+from vidseg_ros.engines import TorchEngine, choose, cudagraph, open_engine
 from vidseg_ros.engines.step import InferenceStep, hold
 from vidseg_ros.errors import UserError
 from vidseg_ros.importers import ESPNET_CAMVID
 from vidseg_ros.labels import CAMVID, IGNORE
+from vidseg_ros.networks import build
 from vidseg_ros.networks.folded import fold
 
 
@@ -25,7 +27,7 @@ def here(name):
     )
 
 
-ENGINES = [here(name) for name in choose.RUNTIMES]
+ENGINES = [here(name) for name, (_, _, devices, *_) in choose.RUNTIMES.items() if "cpu" in devices]
 POSITIONS = [None, "L1a", "L1b", "L1c", "L1d"]
 
 
@@ -132,11 +134,65 @@ def test_auto_falls_back_and_says_why(monkeypatch):
 def test_the_release_folds_too():
     """With the RGB skip and a decoder of another width."""
     config = tiny_network(None).config
-    from dataclasses import replace  # noqa: PLC0415
-
-    from vidseg_ros.networks import build  # noqa: PLC0415
-
     network = lively(build(replace(config, skip_rgb=True, decoder_channels=20, input=ESPNET_CAMVID)).eval())
     frame = torch.from_numpy(pictures(1, 37, 51)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         torch.testing.assert_close(fold(network)(frame)[0], network(frame)[0], atol=1e-4, rtol=1e-4)
+
+
+def test_recorded_steps_are_played_back(monkeypatch):
+    """The buffers of a CUDA graph on the CPU: a recording is replaced by running the step again."""
+
+    def record(step, inputs):
+        outputs = [torch.zeros_like(t) for t in step(*inputs)]
+
+        def replay():
+            for buffer, value in zip(outputs, step(*inputs), strict=True):
+                buffer.copy_(value)
+
+        return replay, outputs
+
+    monkeypatch.setattr(cudagraph, "record", record)
+    checkpoint = Checkpoint(lively(tiny_network("L1b")), CAMVID)
+    graph, eager = cudagraph.CudaGraphEngine(checkpoint, CPU), TorchEngine(checkpoint, CPU)
+    states = {graph: [None, None], eager: [None, None]}
+    kept = []
+    for number in range(3):
+        batch = pictures(2, 37, 51, number)
+        answers = []
+        for engine in (graph, eager):
+            prediction, states[engine] = engine.step(batch, states[engine])
+            answers.append(prediction.labels)
+        np.testing.assert_array_equal(*answers)
+        kept.append([t.clone() for t in states[graph][0]])
+        torch.testing.assert_close(states[graph][0], states[eager][0])
+    assert not torch.equal(kept[0][0], kept[1][0])
+    first = graph.step(batch, [None, None])[1][0][0]
+    again = first.clone()
+    graph.step(pictures(2, 37, 51, 9), [None, None])
+    assert torch.equal(first, again)  # a state that somebody keeps does not change
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_graphs_agree_with_the_cpu():
+    checkpoint = Checkpoint(lively(tiny_network("L1b")), CAMVID)
+    graph, eager = open_engine(checkpoint, EngineConfig("cudagraph", "cuda")), TorchEngine(checkpoint, CPU)
+    mine, theirs = [None], [None]
+    for number in range(4):
+        batch = pictures(1, 64, 96, number)
+        answer, mine = graph.step(batch, mine)
+        expected, theirs = eager.step(batch, theirs)
+        assert np.mean(answer.labels == expected.labels) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (EngineConfig("cudagraph", "cpu"), "engine 'cudagraph' does not run on device 'cpu'; use one of cuda"),
+        (EngineConfig("tensorrt", "cpu"), "engine 'tensorrt' does not run on device 'cpu'; use one of cuda"),
+    ],
+)
+def test_engines_of_another_device(config, message):
+    with pytest.raises(UserError) as caught:
+        open_engine(Checkpoint(tiny_network(), CAMVID), config)
+    assert str(caught.value) == message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +16,14 @@ from vidseg_ros.checkpoint import require_writable, write_whole
 from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, from_dict
 
 CONSOLE = Console(highlight=False)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
+    return int(width), int(height)
 
 
 def add_engine_arguments(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from vidseg_ros.cli.common import (
     CONSOLE,
     add_engine_arguments,
     engine_config,
+    image_size,
     print_table,
     require_writable_json,
     write_json,
@@ -48,14 +49,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which street to drive through (default: 0)")
     parser.add_argument("--size", type=image_size, default=STREET_SIZE, help="WIDTHxHEIGHT of the street's camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Read WIDTHxHEIGHT."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
-    return int(width), int(height)
 
 
 def main(options: Namespace) -> None:

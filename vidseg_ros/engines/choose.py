@@ -17,9 +17,11 @@ RUNTIMES = {  # engine: module, class, the kind of device, what it needs beside 
     "torch": ("torch", "TorchEngine", ("cpu", "cuda"), (), ""),
     "compiled": ("torch", "CompiledEngine", ("cpu", "cuda"), (), ""),
     "openvino": ("openvino", "OpenVinoEngine", ("cpu",), ("openvino",), "openvino"),
+    "cudagraph": ("cudagraph", "CudaGraphEngine", ("cuda",), (), ""),
+    "tensorrt": ("onnxruntime", "TensorRtEngine", ("cuda",), ("onnxruntime", "onnx", "onnxscript"), "onnx"),
     "onnxruntime": ("onnxruntime", "OnnxRuntimeEngine", ("cpu",), ("onnxruntime", "onnx", "onnxscript"), "onnx"),
 }
-FASTEST = {"cpu": ("openvino", "torch"), "cuda": ("torch",)}
+FASTEST = {"cpu": ("openvino", "torch"), "cuda": ("cudagraph", "torch")}
 """What ``auto`` tries, for each kind of device (docs/performance.md)."""
 
 
@@ -40,11 +42,17 @@ def open_engine(checkpoint: Checkpoint, config: EngineConfig, say: Callable[[str
     raise UserError(f"no engine runs on device '{device}' with precision {config.precision}; try precision f32")
 
 
-def _open(name: str, checkpoint: Checkpoint, config: EngineConfig) -> Engine:
-    module, engine, devices, needs, extra = RUNTIMES[name]
-    if config.device.split(":")[0] not in devices:
-        raise UserError(f"engine '{name}' does not run on device '{config.device}'; use one of {', '.join(devices)}")
+def require_installed(name: str) -> None:
+    """Raise UserError where what an engine needs is missing."""
+    *_, needs, extra = RUNTIMES[name]
     missing = [need for need in needs if find_spec(need) is None]
     if missing:
         raise UserError(f"engine '{name}' needs {missing[0]}; install it with: pip install 'vidseg_ros[{extra}]'")
+
+
+def _open(name: str, checkpoint: Checkpoint, config: EngineConfig) -> Engine:
+    module, engine, devices, *_ = RUNTIMES[name]
+    if config.device.split(":")[0] not in devices:
+        raise UserError(f"engine '{name}' does not run on device '{config.device}'; use one of {', '.join(devices)}")
+    require_installed(name)
     return getattr(import_module(f"vidseg_ros.engines.{module}"), engine)(checkpoint, config)  # type: ignore[no-any-return]
