@@ -1,5 +1,6 @@
 import os
 import random
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads stall beside other processes
@@ -16,6 +17,9 @@ from vidseg_ros.networks import build
 # Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+CACHE = tempfile.TemporaryDirectory(prefix="vidseg_ros_")  # of converted networks; removed at exit
+os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 SIZE = (96, 64)
 CPU = EngineConfig(device="cpu")

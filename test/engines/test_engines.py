@@ -196,3 +196,24 @@ def test_engines_of_another_device(config, message):
     with pytest.raises(UserError) as caught:
         open_engine(Checkpoint(tiny_network(), CAMVID), config)
     assert str(caught.value) == message
+
+
+def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
+    module = pytest.importorskip("vidseg_ros.engines.openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    checkpoint, config = Checkpoint(lively(tiny_network("L1b")), CAMVID), EngineConfig("openvino", "cpu", 1)
+    batch = pictures(1, 64, 96)
+    first, _ = open_engine(checkpoint, config).step(batch, [None])
+    (file,) = (tmp_path / "vidseg_ros").glob("*.xml")
+    convert = module.convert
+    monkeypatch.setattr(module, "convert", lambda step: pytest.fail("converted again"))
+    again, _ = open_engine(checkpoint, config).step(batch, [None])
+    np.testing.assert_array_equal(again.labels, first.labels)
+    converted = []
+    monkeypatch.setattr(module, "convert", lambda step: converted.append(step) or convert(step))
+    file.write_text("damaged")
+    repaired, _ = open_engine(checkpoint, config).step(batch, [None])
+    np.testing.assert_array_equal(repaired.labels, first.labels)
+    open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
+    assert len(converted) == 2  # the damaged one, and other weights
+    assert len(list((tmp_path / "vidseg_ros").glob("*.xml"))) == 2

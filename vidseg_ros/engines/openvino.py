@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 import openvino
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.cache import cache_folder, cache_key
 from vidseg_ros.engines.exported import Arrays, ExportedEngine, Session
 from vidseg_ros.engines.step import ExportStep
 
@@ -23,7 +27,7 @@ class OpenVinoEngine(ExportedEngine):
         }
 
     def _open(self, step: ExportStep) -> Session:
-        model = convert(step)
+        model = _converted(step)
         request = openvino.Core().compile_model(model, "CPU", self.settings).create_infer_request()
 
         def session(arrays: Arrays) -> Arrays:
@@ -32,6 +36,22 @@ class OpenVinoEngine(ExportedEngine):
             return [results[i] for i in range(len(results))]
 
         return session
+
+
+def _converted(step: ExportStep) -> openvino.Model:
+    """Return the model from the cache of an earlier start, where there is one: converting takes seconds."""
+    path = cache_folder() / f"{cache_key(step, openvino.__version__)}.xml"
+    if path.is_file():
+        with suppress(RuntimeError):  # a damaged file is made again
+            return openvino.Core().read_model(path)
+    model = convert(step)
+    with suppress(OSError, RuntimeError):  # a read-only home is no reason to stop
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.xml")
+        openvino.save_model(model, partial, compress_to_fp16=False)
+        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        partial.replace(path)  # the last of the two: who sees it finds both
+    return model
 
 
 def convert(step: ExportStep) -> openvino.Model:

@@ -165,8 +165,7 @@ class SegmentationNode(LifecycleNode):
                 jobs.append((camera, received, *camera.read(received, self._decoder)))
         for (camera, received, header, frame), result in zip(jobs, self._step(jobs), strict=False):
             with rejecting(camera):
-                camera.publish(header, frame, result)
-                camera.note(received, result)
+                camera.publish(received, header, frame, result)
 
     def _step(self, jobs: list[tuple[Camera, Received, Any, Frame]]) -> list[Segmentation]:
         """Run the network; a step that fails rejects all its frames and leaves no memory."""
