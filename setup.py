@@ -50,6 +50,13 @@ setup(
             "lightning>=2.5",  # phases, precision, several processes, resuming
             "tensorboard>=2.14",  # curves
         ],
+        # faster engines and files for other runtimes
+        "openvino": ["openvino>=2025.0"],  # the fastest on a CPU
+        "onnx": [
+            "onnx>=1.17",  # the file format
+            "onnxruntime>=1.20",  # runs it
+            "onnxscript>=0.5",  # torch.onnx writes it with this
+        ],
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
-from vidseg_ros.config import TrainConfig, from_dict
+from vidseg_ros.config import EngineConfig, TrainConfig, from_dict
 from vidseg_ros.data.datasets import data_root, open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
@@ -116,7 +116,7 @@ def run(name):
     checkpoint = train(
         from_dict(TrainConfig, CALM | config), output, start_of(start), Hardware(), print, run_folder.exists()
     )
-    engine = TorchEngine(checkpoint, "cpu")
+    engine = TorchEngine(checkpoint, EngineConfig(device="cpu"))
     report = evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)))
     images = sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in config["phases"])
     network = checkpoint.network

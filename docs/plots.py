@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.config import EngineConfig
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.metrics import consistency
@@ -22,7 +23,7 @@ SIZE = (8, 3.4)
 def consistency_over_time(checkpoint, dataset):
     """Return stamps and Cons in percent of each pair of frames."""
     network = load_checkpoint(checkpoint)
-    stream = FrameStream(TorchEngine(network, "cpu"))
+    stream = FrameStream(TorchEngine(network, EngineConfig(device="cpu")))
     frames = open_dataset(dataset, network.labels)
     clips = [frame.read() for frame in frames]
     predictions = [

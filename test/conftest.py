@@ -1,5 +1,6 @@
 import os
 import random
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads stall beside other processes
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.config import CellConfig, EngineConfig, InputConfig, NetworkConfig
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
@@ -17,7 +18,11 @@ from vidseg_ros.networks import build
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
+CACHE = tempfile.TemporaryDirectory(prefix="vidseg_ros_")  # of converted networks; removed at exit
+os.environ["XDG_CACHE_HOME"] = CACHE.name
+
 SIZE = (96, 64)
+CPU = EngineConfig(device="cpu")
 
 
 def tiny_network(position="L1b", seed=0, **cell):

@@ -23,6 +23,7 @@ ALLOWED = {
     "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels", "engines", "evaluation"},
     "engines": BASE | {"networks", "checkpoint", "config", "labels"},
     "stream": BASE | {"engines", "labels", "config"},
+    "benchmark": BASE | {"engines", "simulation", "checkpoint", "config"},
     "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
     "ros": BASE | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation"},
     "cli": None,  # may use everything
@@ -66,11 +67,18 @@ def test_ros_lives_in_ros_only(file):
     assert home(file) == "ros" or not used & ROS_ONLY
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_runtimes_live_in_engines_only(file):
+    used = {name.split(".")[0] for name in imports(file)}
+    assert home(file) == "engines" or not used & {"openvino", "onnx", "onnxruntime", "tensorrt"}
+
+
 def test_offline_work_needs_no_ros():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
         "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
-        "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo"
+        "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo;"
+        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from test.conftest import CPU
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import Prediction, TorchEngine
@@ -51,7 +52,7 @@ def test_report_by_hand(tmp_path):
 
 def test_imported_weights_reach_the_figures_of_the_original_code(camvid_val, official_weights):
     checkpoint = import_weights(official_weights / "official_decoder_espnet_p_2_q_8_camvid.pth")
-    report = evaluate(TorchEngine(checkpoint, "cpu"), sequences(camvid_frames(camvid_val)))
+    report = evaluate(TorchEngine(checkpoint, CPU), sequences(camvid_frames(camvid_val)))
     expected = {"miou": 69.35, "acc": 93.30, "cons": 97.65, "consw": 3.34}
     assert {name: report[name] for name in expected} == pytest.approx(expected, abs=0.05)
     assert report["frames"] == 101

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from test.conftest import SIZE, tiny_network, wakeful
+from test.conftest import CPU, SIZE, tiny_network, wakeful
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import StreamConfig
 from vidseg_ros.engines import Prediction, TorchEngine
@@ -51,7 +51,7 @@ def noise(count, height=HEIGHT, width=WIDTH, seed=0):
 
 @pytest.fixture
 def engine():
-    return TorchEngine(Checkpoint(wakeful(), CAMVID), "cpu")
+    return TorchEngine(Checkpoint(wakeful(), CAMVID), CPU)
 
 
 def test_state_is_carried():
@@ -214,7 +214,7 @@ def test_confidence_is_the_probability_of_the_label(engine):
 
 @pytest.mark.parametrize("position", [None, "L1a"])
 def test_other_networks_stream_too(position):
-    engine = TorchEngine(Checkpoint(tiny_network(position), CAMVID), "cpu")
+    engine = TorchEngine(Checkpoint(tiny_network(position), CAMVID), CPU)
     stream = FrameStream(engine)
     for i, rgb in enumerate(noise(2)):
         assert stream.step(Frame(rgb, i / 15)).labels.max() < len(CAMVID)

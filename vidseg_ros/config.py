@@ -27,6 +27,9 @@ COMPARED = ("label", "all")
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
+ENGINES = ("auto", "torch", "compiled", "cudagraph", "onnxruntime", "openvino", "tensorrt")
+ENGINE_PRECISIONS = ("f32", "bf16", "f16")
+
 LEARNS = ("encoder", "single", "cell", "all")
 """Phases of the F2F paper: the encoder behind a classifier of its own, the network without its cell, the cell alone,
 and everything together."""
@@ -90,10 +93,11 @@ class NetworkConfig:
     decoder_channels: int = 0  # width of the decoder; 0: as many as classes
     cell: CellConfig | None = None
     input: InputConfig = field(default_factory=InputConfig)
+    hysteresis: float = 0.0  # logits by which a new label of a pixel must beat the last one, at inference
 
     def __post_init__(self) -> None:
         require_positive(classes=self.classes)
-        for key in ("p", "q", "decoder_channels"):
+        for key in ("p", "q", "decoder_channels", "hysteresis"):
             if getattr(self, key) < 0:
                 raise UserError(f"{key} is {getattr(self, key)}; it must not be negative")
 
@@ -101,6 +105,24 @@ class NetworkConfig:
     def width(self) -> int:
         """Channels of the decoder."""
         return self.decoder_channels or self.classes
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What runs the network, and where."""
+
+    engine: str = "auto"  # the fastest that is installed for the device
+    device: str = "auto"  # the first GPU, or the CPU
+    threads: int = 0  # of the CPU; 0: as many as the runtime sees fit
+    precision: str = "f32"  # of the arithmetic; the lower ones trade a few labels for speed
+    hysteresis: float | None = None  # logits by which a new label must beat the last one; None: as the checkpoint says
+
+    def __post_init__(self) -> None:
+        require_one_of("engine", self.engine, ENGINES)
+        require_one_of("precision", self.precision, ENGINE_PRECISIONS)
+        for key in ("threads", "hysteresis"):
+            if (getattr(self, key) or 0) < 0:
+                raise UserError(f"{key} is {getattr(self, key)}; it must not be negative")
 
 
 @dataclass(frozen=True)

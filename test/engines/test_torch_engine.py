@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from test.conftest import SIZE, tiny_network
+from test.conftest import CPU, SIZE, tiny_network
 from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
@@ -26,7 +27,7 @@ def network(position, seed=0):
 
 
 def engine(position):
-    return TorchEngine(Checkpoint(network(position), CAMVID), "cpu")
+    return TorchEngine(Checkpoint(network(position), CAMVID), CPU)
 
 
 def reference(position, batch, state=None):
@@ -84,9 +85,9 @@ def test_it_says_what_it_runs():
 @pytest.mark.parametrize("device", ["cuda:99", "tpu9", "hpu", ""])
 def test_unknown_device_names_those_that_are_here(device):
     with pytest.raises(UserError, match=rf"device '{device}' is not here; use auto or one of cpu\b") as caught:
-        TorchEngine(Checkpoint(tiny_network(), CAMVID), device)
+        TorchEngine(Checkpoint(tiny_network(), CAMVID), EngineConfig(device=device))
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_auto_finds_a_device():
-    assert TorchEngine(Checkpoint(tiny_network(), CAMVID), "auto").device.type in ("cpu", "cuda")
+    assert TorchEngine(Checkpoint(tiny_network(), CAMVID)).device.type in ("cpu", "cuda")

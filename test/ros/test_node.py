@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from test.conftest import CPU
 from test.ros.conftest import TIMEOUT, header, picture
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.config import StreamConfig
@@ -30,7 +31,7 @@ def pixels(message):
 
 
 def expected_labels(checkpoint_file, frames):
-    stream = FrameStream(TorchEngine(load_checkpoint(checkpoint_file), "cpu"), StreamConfig(max_gap=1e9))
+    stream = FrameStream(TorchEngine(load_checkpoint(checkpoint_file), CPU), StreamConfig(max_gap=1e9))
     return [stream.step(Frame(rgb, float(i))).labels for i, rgb in enumerate(frames)]
 
 

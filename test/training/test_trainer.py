@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from test.conftest import tiny_network
+from test.conftest import CPU, tiny_network
 from test.training.conftest import NETWORK, toy_config
 from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.config import PhaseConfig
@@ -183,7 +183,7 @@ def test_only_bf16_on_a_cpu_avoids_channels_last(dataset, tmp_path):
 def test_validation_is_what_evaluate_says(dataset, tmp_path):
     output = tmp_path / "x.safetensors"
     result = run(toy_config(validation="toy", validate_every=2), output)
-    report = evaluate(TorchEngine(load_checkpoint(output), "cpu"), sequences(camvid_frames(dataset)))
+    report = evaluate(TorchEngine(load_checkpoint(output), CPU), sequences(camvid_frames(dataset)))
     assert {name: report[name] for name in result.about["metrics"]} == result.about["metrics"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,36 @@ from rich.console import Console
 from rich.table import Table
 
 from vidseg_ros.checkpoint import require_writable, write_whole
+from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, from_dict
 
 CONSOLE = Console(highlight=False)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
+    return int(width), int(height)
+
+
+def add_engine_arguments(parser: ArgumentParser) -> None:
+    """Declare what runs the network."""
+    default = EngineConfig()
+    parser.add_argument("--engine", default=default.engine, help=f"{', '.join(ENGINES)} (default: {default.engine})")
+    parser.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument(
+        "--threads", type=int, default=default.threads, help="of the CPU (default: as the engine likes)"
+    )
+    parser.add_argument("--precision", default=default.precision, help=f"{', '.join(ENGINE_PRECISIONS)} (default: f32)")
+    parser.add_argument(
+        "--hysteresis", type=float, help="logits by which a new label must beat the last (default: the model's)"
+    )
+
+
+def engine_config(options: Namespace) -> EngineConfig:
+    """Return what ``add_engine_arguments`` asked for."""
+    return from_dict(EngineConfig, {item.name: getattr(options, item.name) for item in fields(EngineConfig)})
 
 
 def require_writable_json(path: Path | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,17 @@ from typing import Any
 from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
+from vidseg_ros.cli.common import (
+    CONSOLE,
+    add_engine_arguments,
+    engine_config,
+    image_size,
+    print_table,
+    require_writable_json,
+    write_json,
+)
 from vidseg_ros.data.readers import DEFAULT_FPS
-from vidseg_ros.engines.torch import find_device
+from vidseg_ros.engines import open_engine
 from vidseg_ros.errors import UserError
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
@@ -28,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, help="a bag, a video or a folder of images (default: the street world)")
     parser.add_argument("--checkpoint", default="", help="a .safetensors file (default: the weights of the package)")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the results")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    add_engine_arguments(parser)
     parser.add_argument("--rate", type=float, help="play at this many Hz (default: wait for the answer to each frame)")
     parser.add_argument(
         "--frames", type=int, help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
@@ -42,14 +51,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
-def image_size(text: str) -> tuple[int, int]:
-    """Read WIDTHxHEIGHT."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
-    return int(width), int(height)
-
-
 def main(options: Namespace) -> None:
     """Run the verb."""
     if find_spec("rclpy") is None:
@@ -60,8 +61,8 @@ def main(options: Namespace) -> None:
             raise UserError(f"--{name} is {value}; it must be above 0")
     if options.input and options.input.resolve() == (options.output / "bag").resolve():
         raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
-    load_checkpoint(options.checkpoint)  # say now what is wrong with it, not in the node
-    find_device(options.device)
+    # say now what is wrong with it, not in the node
+    open_engine(load_checkpoint(options.checkpoint), engine_config(options)).close()
     require_writable_json(options.json)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -92,12 +93,14 @@ def _play(options: Namespace) -> dict[str, Any]:
     else:
         source = first(open_source(options.input, options.fps, options.topic), options.frames)
     namespace = f"{NAMESPACE}_{os.getpid()}"
-    parameters = {"model": options.checkpoint, "device": options.device}
+    parameters = asdict(engine_config(options)) | {"model": options.checkpoint}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
     use_large_image_transport()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(args=[sys.argv[0]])
-    process = NodeProcess(namespace, {k: v for k, v in parameters.items() if v != ""}, options.output / "node.log")
+    process = NodeProcess(
+        namespace, {k: v for k, v in parameters.items() if v not in ("", None)}, options.output / "node.log"
+    )
     try:
         with Progress(console=CONSOLE, transient=True) as bar:
             task = bar.add_task("play", total=source.count)

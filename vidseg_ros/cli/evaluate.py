@@ -8,10 +8,17 @@ from pathlib import Path
 from rich.progress import Progress
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
+from vidseg_ros.cli.common import (
+    CONSOLE,
+    add_engine_arguments,
+    engine_config,
+    print_table,
+    require_writable_json,
+    write_json,
+)
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import sequences
-from vidseg_ros.engines import TorchEngine
+from vidseg_ros.engines import open_engine
 from vidseg_ros.evaluation import evaluate
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
@@ -23,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "dataset", help="a folder, or its name below $VIDSEG_DATA: CamVid, a split of Cityscapes or recorded scenes"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    add_engine_arguments(parser)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
@@ -32,7 +39,7 @@ def main(options: Namespace) -> None:
     require_writable_json(options.json)
     checkpoint = load_checkpoint(options.checkpoint)
     frames = open_dataset(options.dataset, checkpoint.labels)
-    engine = TorchEngine(checkpoint, options.device)
+    engine = open_engine(checkpoint, engine_config(options), CONSOLE.print)
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
         report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task))

@@ -10,8 +10,10 @@ from vidseg_ros import __version__
 from vidseg_ros.errors import UserError
 
 VERBS = {
+    "benchmark": "time engines side by side",
     "demo": "play video through the real node and show what it answers",
     "evaluate": "measure a checkpoint on labelled sequences",
+    "export": "write a checkpoint for another runtime",
     "import-weights": "convert an official ESPNet or F2F file",
     "train": "train a network",
 }

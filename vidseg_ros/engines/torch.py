@@ -1,4 +1,4 @@
-"""The PyTorch engine, on CPU or GPU."""
+"""The PyTorch engines, on CPU or GPU."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines.base import Prediction
+from vidseg_ros.engines.step import InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import State
 
 ALL_THREADS = torch.get_num_threads()
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 def find_device(name: str) -> torch.device:
@@ -32,34 +36,53 @@ def find_device(name: str) -> torch.device:
 class TorchEngine:
     """Eager PyTorch in channels-last layout."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> None:
-        self.device = find_device(device)
-        torch.set_num_threads(threads or ALL_THREADS)
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig | None = None) -> None:
+        config = config or EngineConfig()
+        self.device = find_device(config.device)
+        torch.set_num_threads(config.threads or ALL_THREADS)
         self.labels = checkpoint.labels
         self.input_size = checkpoint.network.config.input.size
-        self.network = checkpoint.network.to(self.device).eval()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dtype = DTYPES[config.precision]
+        self.network, self.hysteresis = checkpoint.network, hysteresis_of(checkpoint, config)
+        self._steps: dict[bool, InferenceStep] = {}
 
     @torch.inference_mode()
     def step(
         self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool = False
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame of each stream: see ``Engine.step``."""
-        batch = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2)
-        logits, state = self.network(batch, self._join(states, frames.shape[1], frames.shape[2]))
-        labels = logits.argmax(1).to(torch.uint8).cpu().numpy()
-        certainty = None
-        if confidence:
-            certainty = logits.softmax(1).amax(1).mul(255).round().to(torch.uint8).cpu().numpy()
-        return Prediction(labels, certainty), [tuple(t[i : i + 1] for t in state) for i in range(len(frames))]
+        step = self._step(confidence)
+        first = step.initial_state(*frames.shape[1:3])
+        known = [first if state is None else state for state in states]
+        before = known[0] if len(known) == 1 else tuple(torch.cat(parts) for parts in zip(*known, strict=True))
+        labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), before)
+        certainty = rest.pop(0).cpu().numpy() if confidence else None
+        after = [tuple(t[i : i + 1] for t in rest) for i in range(len(frames))]
+        return Prediction(labels.cpu().numpy(), certainty), after
+
+    def _run(self, step: InferenceStep, frames: Tensor, state: State) -> tuple[Tensor, ...]:
+        return step(frames, *state)  # type: ignore[no-any-return]
+
+    def _step(self, confidence: bool) -> InferenceStep:
+        """Return the network with or without confidence, made when first asked for."""
+        if confidence not in self._steps:
+            step = InferenceStep(self.network, confidence, self.hysteresis).to(self.device, self.dtype)
+            self._steps[confidence] = step.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self._steps[confidence]
 
     def close(self) -> None:
         """Give the memory of the device back; the engine is of no more use."""
-        del self.network
+        self._steps.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _join(self, states: Sequence[State | None], height: int, width: int) -> State:
-        """Batch the states of all streams, fresh ones included."""
-        known = [self.network.initial_state(1, height, width) if s is None else s for s in states]
-        return known[0] if len(known) == 1 else tuple(torch.cat(parts) for parts in zip(*known, strict=True))
+
+class CompiledEngine(TorchEngine):
+    """torch.compile: needs a C++ compiler on a CPU, and some ten seconds at the first frame of each size."""
+
+    def _step(self, confidence: bool) -> InferenceStep:
+        new = confidence not in self._steps
+        step = super()._step(confidence)
+        if new:
+            step.compile(dynamic=False)
+        return step

@@ -30,6 +30,16 @@ class NormPReLU(nn.Sequential):
     def __init__(self, channels: int) -> None:
         super().__init__(nn.BatchNorm2d(channels, eps=1e-3), nn.PReLU(channels))
 
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        """The batch normalisation."""
+        return self[0]  # type: ignore[return-value]
+
+    @property
+    def slope(self) -> Tensor:
+        """The slope of the PReLU below zero, (channels,)."""
+        return self[1].weight  # type: ignore[return-value]
+
 
 class ESP(nn.Module):
     """Efficient spatial pyramid: reduce, five dilated convolutions, hierarchical sums, concatenation.

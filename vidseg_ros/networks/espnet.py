@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.blocks import ESP, NormPReLU, conv, crop_to, upsample
 from vidseg_ros.networks.convlstm import ConvLSTM
-from vidseg_ros.networks.streaming import State, Static, StreamingNetwork
+from vidseg_ros.networks.streaming import SQUARE, State, Static, StreamingNetwork
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 POSITIONS = ("L1a", "L1b", "L1c", "L1d")
@@ -62,7 +63,7 @@ class ESPNet(StreamingNetwork):
         if config.cell:
             require_one_of("cell.position", config.cell.position, POSITIONS)
         width = config.width
-        self.encoder = Encoder(config.p, config.q, config.skip_rgb)
+        self.encoder: nn.Module = Encoder(config.p, config.q, config.skip_rgb)
         inputs = {
             "L1b": 2 * LEVEL3,
             "L1c": 2 * LEVEL2 + 3,
@@ -80,17 +81,17 @@ class ESPNet(StreamingNetwork):
         self.up_eighth = upsample(width, width)
         self.merge = nn.Sequential(NormPReLU(2 * width), ESP(2 * width, width, residual=False))
         self.up_quarter = nn.Sequential(upsample(width, width), NormPReLU(width))
-        self.norm_half = NormPReLU(width)
+        self.norm_half: nn.Module = NormPReLU(width)
         self.up_half = upsample(width, config.classes)
 
     def features(self, frame: Tensor) -> Tensor:
         return self.encoder(self.normalize(frame))[-1]  # type: ignore[no-any-return]
 
     def static(self, state: Mapping[str, Tensor]) -> Static | None:
-        if self.cell_position is None or self.cell_position == "L1a":  # where a network without cell does nothing
-            return Static(torch.eye(self.config.classes)[..., None, None]) if self.cell_position else None
+        if self.cell_position == "L1a":  # where a network without cell does nothing
+            return Static(torch.eye(self.config.classes)[..., None, None])
         weight = state.get(f"reductions.{self.cell_position}.weight")
-        if weight is None:
+        if self.cell_position is None or weight is None:
             return None
         before, after = NORMS[self.cell_position]
         scale, shift = (state[f"{before}.{name}"] for name in ("weight", "bias"))
@@ -98,6 +99,26 @@ class ESPNet(StreamingNetwork):
         return Static(weight, float((scale**2 + shift**2).mean().sqrt()), float(variance.mean().sqrt()))
 
     def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        half, state = self._decode(frame, state)
+        logits, state = self._reduce("L1a", crop_to(self.up_half(half), frame), state)
+        assert state is not None
+        return logits, state
+
+    def planes(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
+        if self.cell_position == "L1a":
+            return super().planes(frame, state)
+        half, state = self._decode(frame, state)
+        pixels = self.up_half.weight.flatten(2).permute(2, 1, 0)[..., None, None]  # each a 1x1 convolution
+        assert state is not None
+        return [functional.conv2d(half, pixel) for pixel in pixels], state
+
+    def planes_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        if self.cell_position == "L1a":
+            return super().planes_shape(height, width)
+        return SQUARE, -(-height // 2), -(-width // 2)
+
+    def _decode(self, frame: Tensor, state: State | None) -> tuple[Tensor, State | None]:
+        """Return what the last layer sees (N, width, H/2, W/2) and the new state."""
         half, quarter, eighth = self.encoder(self.normalize(frame))
         state = () if self.cell is None else state
         deep, state = self._reduce("L1b", eighth, state)
@@ -105,10 +126,7 @@ class ESPNet(StreamingNetwork):
         skip, state = self._reduce("L1c", quarter, state)
         middle = crop_to(self.up_quarter(self.merge(torch.cat([skip, deep], 1))), half)
         shallow, state = self._reduce("L1d", torch.cat([middle, half], 1), state)
-        logits = crop_to(self.up_half(self.norm_half(shallow)), frame)
-        logits, state = self._reduce("L1a", logits, state)
-        assert state is not None
-        return logits, state
+        return self.norm_half(shallow), state
 
     def _reduce(self, position: str, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
         """Apply what stands at ``position``: the cell, which moves the state, a convolution, or (L1a) nothing."""

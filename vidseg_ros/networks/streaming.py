@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vidseg_ros.config import CELL_STRIDES, InputConfig, NetworkConfig
 
 State = tuple[Tensor, ...]
 """What a network remembers: tensors whose first dimension is the batch; ``()`` for a network without memory."""
+
+
+SQUARE = 4  # pixels of 2x2
 
 
 class Normalize(nn.Module):
@@ -63,6 +67,7 @@ class StreamingNetwork(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.cell: Cell | None = None
+        self.state_names: tuple[str, ...] = ("hidden", "cell") if config.cell else ()
         self.normalize = Normalize(config.input)
 
     @abstractmethod
@@ -80,6 +85,19 @@ class StreamingNetwork(nn.Module, ABC):
     def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         return super().__call__(frame, state)  # type: ignore[no-any-return]
 
+    def planes(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
+        """Advance one step like ``forward``, with logits in the form that is cheapest to decide from.
+
+        Returns logits (N, classes, h, w), one tensor at full resolution or four at half of it, the pixels of each
+        square of 2x2 (``interleave`` puts them together), and the new state.
+        """
+        logits, state = self(frame, state)
+        return [logits], state
+
+    def planes_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return how many ``planes`` there are for frames of ``height`` x ``width``, and their (h, w)."""
+        return 1, height, width
+
     def static(self, state: Mapping[str, Tensor]) -> Static | None:
         """Return what the cell replaces in the tensors of a network without it."""
         return None
@@ -90,6 +108,12 @@ class StreamingNetwork(nn.Module, ABC):
             return ()
         stride = CELL_STRIDES[self.config.cell.position]
         return self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
+
+
+def interleave(planes: Tensor, height: int, width: int) -> Tensor:
+    """Return (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
+    side = 2 if planes.shape[1] == SQUARE else 1
+    return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
 
 
 def unroll(network: StreamingNetwork, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -38,11 +38,15 @@ def qos(reliability: QoSReliabilityPolicy) -> QoSProfile:
 
 @dataclass(frozen=True)
 class Received:
-    """A serialised image message, when it came, and how far its stamp is from that of the message before, seconds."""
+    """A serialised image message, when it came, and how far its stamp is from that of the message before, seconds.
+
+    laps: when it was taken from the queue, read, segmented and answered.
+    """
 
     data: bytes
     time: float
     step: float
+    laps: list[float] = field(default_factory=list)
 
     def after(self, dropped: Received) -> Received:
         """Return this message, with the step of a dropped one where that is further from normal."""
@@ -105,6 +109,7 @@ class Camera:
 
     def read(self, received: Received, decoder: Decoder) -> tuple[Any, Frame]:
         """Return the message's header and its frame. Raises BadFrame."""
+        received.laps.append(time.perf_counter())
         received = self._skipped = received.after(self._skipped) if self._skipped else received
         message = deserialize_message(received.data, self._message_type)
         if self._message_type is CompressedImage:
@@ -115,10 +120,12 @@ class Camera:
             self.reset_requested = False
             self.reset("service called")
         self._skipped = None
+        received.laps.append(time.perf_counter())
         return message.header, Frame(rgb, read_stamp(received.data), message.header.frame_id, family, received.step)
 
-    def publish(self, header: Any, frame: Frame, result: Segmentation) -> None:
-        """Publish what somebody listens to, with the header of the input."""
+    def publish(self, received: Received, header: Any, frame: Frame, result: Segmentation) -> None:
+        """Publish what somebody listens to, with the header of the input, and count the frame."""
+        received.laps.append(time.perf_counter())
         if self.wants("label"):
             self._send("label", result.labels, "mono8", header)
         if self.wants("color") or self.wants("overlay"):
@@ -129,15 +136,19 @@ class Camera:
                 self._send("overlay", blend(frame.rgb, color, self._opacity), "rgb8", header)
         if result.confidence is not None and self.wants("confidence"):
             self._send("confidence", result.confidence, "mono8", header)
+        received.laps.append(time.perf_counter())
+        self._note(received, result)
 
     def _send(self, output: str, pixels: NDArray[np.uint8], encoding: str, header: Any) -> None:
         self.publishers[output].publish(to_image(pixels, encoding, header))
 
-    def note(self, received: Received, result: Segmentation) -> None:
-        """Count a processed frame."""
+    def _note(self, received: Received, result: Segmentation) -> None:
+        laps = [received.time, *received.laps]
+        seconds = dict(zip(("queue_ms", "read_ms", "step_ms", "publish_ms"), np.diff(laps), strict=True))
+        for name, value in (seconds | {"total_ms": laps[-1] - laps[0]}).items():
+            self.statistics.times[name].append(1e3 * float(value))
+        self.statistics.times["model_ms"].append(result.model_ms)
         self.statistics.processed += 1
-        self.statistics.model_ms.append(result.model_ms)
-        self.statistics.total_ms.append(1e3 * (time.perf_counter() - received.time))
         if result.reset:
             self._note_reset(result.reset)
 

@@ -22,6 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
+from vidseg_ros.ros.diagnostics import TIMES
 from vidseg_ros.ros.film import REMEMBERED, Film
 from vidseg_ros.ros.sources import Source
 
@@ -48,16 +49,18 @@ class Outcome:
         """Return the figures; latency is from publishing an image to receiving its labels."""
         counters = {name: int(self.node[name]) for name in ("received", "processed", "dropped", "rejected")}
         latency: dict[str, float | None] = {"p50": None, "p95": None}
-        model = dict(latency)
         if self.latency_ms:
             latency = {f"p{p}": round(float(np.percentile(self.latency_ms, p)), 2) for p in (50, 95)}
-            model = {f"p{p}": float(self.node[f"model_ms_p{p}"]) for p in (50, 95)}
         return {
             "frames": {"sent": self.sent, **counters, "labels": self.labels},
             "latency_ms": latency,
-            "model_ms": model,
+            **{name: self._percentiles(name) for name in TIMES},
             "resets": int(self.node["resets"]),
         }
+
+    def _percentiles(self, name: str) -> dict[str, float | None]:
+        """Return what the node said of one of its times."""
+        return {f"p{p}": float(self.node[f"{name}_p{p}"]) if self.latency_ms else None for p in (50, 95)}
 
 
 class NodeProcess:

@@ -9,6 +9,9 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 WINDOW = 200  # latest frames of which the percentiles are taken
+TIMES = ("queue_ms", "read_ms", "step_ms", "model_ms", "publish_ms", "total_ms")
+"""Waiting for the network; message to RGB; resizing, network and waiting for other cameras of the batch, of which the
+network alone; building and sending messages; all of it from the arrival of the message."""
 
 
 @dataclass
@@ -22,15 +25,14 @@ class Statistics:
     resets: int = 0
     repeated: int = 0  # had the stamp of the frame before
     last_problem: str = ""
-    model_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    total_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    times: dict[str, deque[float]] = field(default_factory=lambda: {name: deque(maxlen=WINDOW) for name in TIMES})
 
     def values(self) -> dict[str, str]:
         """Return the figures by the names that users see; milliseconds have two decimals."""
         counters = ("received", "processed", "dropped", "rejected", "resets", "repeated")
         figures = {name: str(getattr(self, name)) for name in counters}
         # copied at once: the worker appends meanwhile
-        for name, samples in (("model_ms", list(self.model_ms)), ("total_ms", list(self.total_ms))):
+        for name, samples in ((name, list(times)) for name, times in self.times.items()):
             for percent in (50, 95):
                 figures[f"{name}_p{percent}"] = f"{np.percentile(samples, percent):.2f}" if samples else "nan"
         return figures | {"last_problem": self.last_problem}

@@ -20,7 +20,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import Trigger
 
 from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.engines import Engine, TorchEngine
+from vidseg_ros.engines import Engine, open_engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.ros.camera import Camera, Received
 from vidseg_ros.ros.conversions import Decoder, find_decoder
@@ -66,7 +66,9 @@ class SegmentationNode(LifecycleNode):
         try:
             parameters = read_parameters(self)
             self._decoder = find_decoder()
-            self._engine = TorchEngine(load_checkpoint(parameters.model), parameters.device, parameters.threads)
+            self._engine = open_engine(
+                load_checkpoint(parameters.model), parameters.engine_config, self.get_logger().warning
+            )
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
@@ -163,8 +165,7 @@ class SegmentationNode(LifecycleNode):
                 jobs.append((camera, received, *camera.read(received, self._decoder)))
         for (camera, received, header, frame), result in zip(jobs, self._step(jobs), strict=False):
             with rejecting(camera):
-                camera.publish(header, frame, result)
-                camera.note(received, result)
+                camera.publish(received, header, frame, result)
 
     def _step(self, jobs: list[tuple[Camera, Received, Any, Frame]]) -> list[Segmentation]:
         """Run the network; a step that fails rejects all its frames and leaves no memory."""

@@ -8,7 +8,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from vidseg_ros.config import StreamConfig, require_one_of
+from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, StreamConfig, require_one_of
 
 TRANSPORTS = ("raw", "compressed")
 
@@ -28,18 +28,29 @@ class Parameters:
     """Values are taken when the node is configured."""
 
     model: str = _parameter("", "Checkpoint (.safetensors) or name of shipped weights; empty: the default weights")
-    device: str = _parameter("auto", "Device of the network: auto, cpu, cuda, cuda:1, ...")
+    engine: str = _parameter(EngineConfig.engine, f"What runs the network: {', '.join(ENGINES)}")
+    device: str = _parameter(EngineConfig.device, "Device of the network: auto, cpu, cuda, cuda:1, ...")
+    precision: str = _parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(ENGINE_PRECISIONS)}")
+    hysteresis: float = _parameter(
+        -1.0, "Logits by which a new label must beat the last one; below 0: as the model says", -1.0, 1000.0
+    )
     image_transport: str = _parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
     cameras: list[str] = _parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
     size: list[int] = _parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
     max_gap: float = _parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
-    threads: int = _parameter(0, "CPU threads of the network; 0: as PyTorch sees fit", 0, 1024)
+    threads: int = _parameter(EngineConfig.threads, "CPU threads of the network; 0: as the engine sees fit", 0, 1024)
     overlay_opacity: float = _parameter(0.5, "How much of the overlay is label colour", 0.0, 1.0)
     diagnostics_period: float = _parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
     autostart: bool = _parameter(True, "Configure and activate the node when it starts", fixed=True)
 
     def __post_init__(self) -> None:
         require_one_of("image_transport", self.image_transport, TRANSPORTS)
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        """The part that the engine needs."""
+        hysteresis = self.hysteresis if self.hysteresis >= 0 else None
+        return EngineConfig(self.engine, self.device, self.threads, self.precision, hysteresis)
 
     @property
     def stream(self) -> StreamConfig:

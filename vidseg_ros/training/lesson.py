@@ -15,7 +15,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import PhaseConfig, TrainConfig
+from vidseg_ros.config import EngineConfig, PhaseConfig, TrainConfig
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
@@ -136,7 +136,7 @@ class Lesson(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Judge a copy: the engine arranges it for inference."""
-        self.judge = Judge(TorchEngine(self.snapshot(), str(self.device)), device=str(self.device))
+        self.judge = Judge(TorchEngine(self.snapshot(), EngineConfig(device=str(self.device))), device=str(self.device))
 
     def validation_step(self, number: int, index: int) -> None:
         """Run the sequence ``number``, where there are so many."""

@@ -1,0 +1,219 @@
+"""All engines give the labels of the network, frame by frame, with their own states."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from test.conftest import CPU, SIZE, tiny_network
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines import TorchEngine, choose, cudagraph, open_engine
+from vidseg_ros.engines.step import InferenceStep, hold
+from vidseg_ros.errors import UserError
+from vidseg_ros.importers import ESPNET_CAMVID
+from vidseg_ros.labels import CAMVID, IGNORE
+from vidseg_ros.networks import build
+from vidseg_ros.networks.folded import fold
+
+
+def here(name):
+    needs = choose.RUNTIMES[name][3]
+    return pytest.param(
+        name, marks=pytest.mark.skipif(any(not find_spec(n) for n in needs), reason=f"{name} is missing")
+    )
+
+
+ENGINES = [here(name) for name, (_, _, devices, *_) in choose.RUNTIMES.items() if "cpu" in devices]
+POSITIONS = [None, "L1a", "L1b", "L1c", "L1d"]
+
+
+def lively(network):
+    """Give every parameter and batch norm statistic a value of its own, as training does."""
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 2)
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.1)
+            if isinstance(module, nn.PReLU):
+                module.weight.uniform_(-0.2, 1.4)
+    if network.cell is not None:
+        nn.init.normal_(network.cell.h0)
+        nn.init.normal_(network.cell.c0)
+    return network
+
+
+def pictures(count, height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 51)])
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_folded_network_is_the_same_network(position, size):
+    network = lively(tiny_network(position))
+    frame = torch.from_numpy(pictures(2, *size)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        first = network.initial_state(2, *size)
+        expected, state = network(frame, first)
+        logits, mine = fold(network)(frame, first)
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(mine, state, atol=1e-4, rtol=1e-4)
+    assert any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fold(network).modules() if m.training)
+
+
+@pytest.mark.parametrize("hysteresis", [None, 0.3])
+@pytest.mark.parametrize("position", [None, "L1b"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_agree(name, position, hysteresis):
+    """Two streams, of which the second begins a frame later, against the plain network."""
+    network = lively(tiny_network(position))
+    engine = open_engine(Checkpoint(network, CAMVID), EngineConfig(name, "cpu", 1, hysteresis=hysteresis))
+    height, width = SIZE[1], SIZE[0]
+    states, truth = [None, None], [(None, None), (None, None)]
+    for number in range(4):
+        batch = pictures(2, height, width, number)
+        if number == 1:
+            states[1], truth[1] = None, (None, None)
+        prediction, states = engine.step(batch, states, confidence=number % 2 == 1)
+        for i in range(2):
+            frame = torch.from_numpy(batch[i : i + 1]).permute(0, 3, 1, 2)
+            before, last = truth[i]
+            with torch.inference_mode():
+                logits, after = network(
+                    frame, before if before is not None else network.initial_state(1, height, width)
+                )
+            labels = slow_hold(logits[0].numpy(), last, hysteresis or 0.0)
+            truth[i] = after, labels
+            assert np.mean(prediction.labels[i] == labels) > 0.998
+            if number % 2:
+                expected = 255 * logits.softmax(1).amax(1)[0].numpy()
+                assert abs(prediction.confidence[i] - expected).max() < 1.01
+    assert prediction.labels.dtype == np.uint8
+    engine.close()
+
+
+def slow_hold(logits, last, hysteresis):
+    """Add to the logit of the last label."""
+    logits = logits.copy()
+    if last is not None:
+        rows, columns = np.indices(last.shape)
+        logits[last, rows, columns] += hysteresis
+    return logits.argmax(0).astype(np.uint8)
+
+
+def test_a_label_is_held_until_another_is_better_by_enough():
+    logits = torch.tensor([[1.0, 1.0, 1.0], [1.4, 1.6, 1.4], [0.0, 0.0, 0.0]]).view(1, 3, 1, 3)
+    last = torch.tensor([[[0, 0, IGNORE]]], dtype=torch.uint8)
+    assert hold(logits, last, 0.5).tolist() == [[[0, 1, 1]]]
+
+
+def test_no_hysteresis_no_further_state():
+    assert InferenceStep(tiny_network("L1b")).state_names == ("hidden", "cell")
+    assert InferenceStep(tiny_network(None), hysteresis=1.0).state_names == ("last",)
+
+
+def test_auto_falls_back_and_says_why(monkeypatch):
+    monkeypatch.setattr(choose, "find_spec", lambda name: None)
+    said = []
+    engine = open_engine(Checkpoint(tiny_network(), CAMVID), EngineConfig(device="cpu"), said.append)
+    assert type(engine).__name__ == "TorchEngine"
+    assert said == [
+        "engine 'openvino' needs openvino; install it with: pip install 'vidseg_ros[openvino]'; trying the next engine"
+    ]
+    with pytest.raises(UserError, match=r"engine 'onnxruntime' needs onnxruntime; install it with: pip"):
+        open_engine(Checkpoint(tiny_network(), CAMVID), EngineConfig("onnxruntime", "cpu"))
+
+
+def test_the_release_folds_too():
+    """With the RGB skip and a decoder of another width."""
+    config = tiny_network(None).config
+    network = lively(build(replace(config, skip_rgb=True, decoder_channels=20, input=ESPNET_CAMVID)).eval())
+    frame = torch.from_numpy(pictures(1, 37, 51)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        torch.testing.assert_close(fold(network)(frame)[0], network(frame)[0], atol=1e-4, rtol=1e-4)
+
+
+def test_recorded_steps_are_played_back(monkeypatch):
+    """The buffers of a CUDA graph on the CPU: a recording is replaced by running the step again."""
+
+    def record(step, inputs):
+        outputs = [torch.zeros_like(t) for t in step(*inputs)]
+
+        def replay():
+            for buffer, value in zip(outputs, step(*inputs), strict=True):
+                buffer.copy_(value)
+
+        return replay, outputs
+
+    monkeypatch.setattr(cudagraph, "record", record)
+    checkpoint = Checkpoint(lively(tiny_network("L1b")), CAMVID)
+    graph, eager = cudagraph.CudaGraphEngine(checkpoint, CPU), TorchEngine(checkpoint, CPU)
+    states = {graph: [None, None], eager: [None, None]}
+    kept = []
+    for number in range(3):
+        batch = pictures(2, 37, 51, number)
+        answers = []
+        for engine in (graph, eager):
+            prediction, states[engine] = engine.step(batch, states[engine])
+            answers.append(prediction.labels)
+        np.testing.assert_array_equal(*answers)
+        kept.append([t.clone() for t in states[graph][0]])
+        torch.testing.assert_close(states[graph][0], states[eager][0])
+    assert not torch.equal(kept[0][0], kept[1][0])
+    first = graph.step(batch, [None, None])[1][0][0]
+    again = first.clone()
+    graph.step(pictures(2, 37, 51, 9), [None, None])
+    assert torch.equal(first, again)  # a state that somebody keeps does not change
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_graphs_agree_with_the_cpu():
+    checkpoint = Checkpoint(lively(tiny_network("L1b")), CAMVID)
+    graph, eager = open_engine(checkpoint, EngineConfig("cudagraph", "cuda")), TorchEngine(checkpoint, CPU)
+    mine, theirs = [None], [None]
+    for number in range(4):
+        batch = pictures(1, 64, 96, number)
+        answer, mine = graph.step(batch, mine)
+        expected, theirs = eager.step(batch, theirs)
+        assert np.mean(answer.labels == expected.labels) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (EngineConfig("cudagraph", "cpu"), "engine 'cudagraph' does not run on device 'cpu'; use one of cuda"),
+        (EngineConfig("tensorrt", "cpu"), "engine 'tensorrt' does not run on device 'cpu'; use one of cuda"),
+    ],
+)
+def test_engines_of_another_device(config, message):
+    with pytest.raises(UserError) as caught:
+        open_engine(Checkpoint(tiny_network(), CAMVID), config)
+    assert str(caught.value) == message
+
+
+def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
+    module = pytest.importorskip("vidseg_ros.engines.openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    checkpoint, config = Checkpoint(lively(tiny_network("L1b")), CAMVID), EngineConfig("openvino", "cpu", 1)
+    batch = pictures(1, 64, 96)
+    first, _ = open_engine(checkpoint, config).step(batch, [None])
+    (file,) = (tmp_path / "vidseg_ros").glob("*.xml")
+    convert = module.convert
+    monkeypatch.setattr(module, "convert", lambda step: pytest.fail("converted again"))
+    again, _ = open_engine(checkpoint, config).step(batch, [None])
+    np.testing.assert_array_equal(again.labels, first.labels)
+    converted = []
+    monkeypatch.setattr(module, "convert", lambda step: converted.append(step) or convert(step))
+    file.write_text("damaged")
+    repaired, _ = open_engine(checkpoint, config).step(batch, [None])
+    np.testing.assert_array_equal(repaired.labels, first.labels)
+    open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
+    assert len(converted) == 2  # the damaged one, and other weights
+    assert len(list((tmp_path / "vidseg_ros").glob("*.xml"))) == 2

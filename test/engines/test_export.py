@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from test.conftest import SIZE, tiny_network
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.cli.main import main
+from vidseg_ros.engines import export as module
+from vidseg_ros.engines.export import FORMATS, export
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import CAMVID
+
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+openvino = pytest.importorskip("openvino")
+
+
+def drive(count=6):
+    return list(np.random.default_rng(0).integers(0, 256, (count, SIZE[1], SIZE[0], 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("position", [None, "L1b"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_exported_files_run_alone(kind, position, tmp_path):
+    """Read the file with its runtime and nothing of this package, two streams at once."""
+    checkpoint = Checkpoint(tiny_network(position), CAMVID)
+    path = tmp_path / f"x{FORMATS[kind]}"
+    parity = export(checkpoint, kind, path, SIZE, drive())
+    assert parity.agreement > 99.9
+    assert parity.difference < 1e-3
+    frames = np.stack(drive(2))
+    shape = (2, 11, SIZE[1] // 8, SIZE[0] // 8)
+    state = [np.full(shape, 7, np.float32)] * 2 if position else []
+    feed = [frames, np.array([True, True]), *state]
+    labels, confidence, *_ = RUNTIMES[kind](path, feed)
+    with torch.inference_mode():
+        logits, _ = tiny_network(position)(torch.from_numpy(frames).permute(0, 3, 1, 2))
+    assert np.mean(labels == logits.argmax(1).numpy()) > 0.999
+    assert abs(confidence / 255 - logits.softmax(1).amax(1).numpy()).max() < 0.01
+
+
+def with_onnx(path, feed):
+    session = onnxruntime.InferenceSession(str(path))
+    inputs = [item.name for item in session.get_inputs()]
+    assert inputs[:2] == ["frames", "fresh"]
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["labels"])["name"] == "camvid"
+    return session.run(None, dict(zip(inputs, feed, strict=True)))
+
+
+def with_openvino(path, feed):
+    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert [next(iter(port.names)) for port in compiled.inputs][:2] == ["frames", "fresh"]
+    results = compiled(feed)
+    return [results[i] for i in range(len(results))]
+
+
+def with_torch(path, feed):
+    module = torch.export.load(path).module()
+    return [t.numpy() for t in module(*(torch.from_numpy(a) for a in feed))]
+
+
+RUNTIMES = {"onnx": with_onnx, "openvino": with_openvino, "torch-export": with_torch}
+
+
+def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_compare", lambda *_: module.Parity(99.0, 0.5))
+    path = tmp_path / "x.pt2"
+    with pytest.raises(UserError, match=r"only 99.000 % of the labels agree with PyTorch, and 99.9 % must"):
+        export(Checkpoint(tiny_network(), CAMVID), "torch-export", path, SIZE, drive())
+    assert not path.exists()
+
+
+def test_the_verb(checkpoint_file, tmp_path, capsys):
+    path = tmp_path / "x.onnx"
+    assert main(["export", str(checkpoint_file), str(path), "--format", "onnx"]) == 0
+    assert "% of the labels as in PyTorch" in " ".join(capsys.readouterr().out.split())
+    assert path.is_file()
+    assert main(["export", str(checkpoint_file), str(tmp_path / "x.bin"), "--format", "onnx"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"vidseg export: '{tmp_path}/x.bin' does not end in .onnx; name it {tmp_path}/x.onnx\n"

@@ -1,0 +1,220 @@
+"""How fast engines are, side by side: one process each, rounds in turn, and the floor of the machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines import Engine, open_engine
+from vidseg_ros.engines.reference import ReferenceEngine
+from vidseg_ros.errors import UserError
+from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
+
+REFERENCE = "reference"
+SEQUENCE = 20  # frames over which labels are compared
+WARM_UP = 3  # steps before the first round
+PRODUCT = 2048  # side of the matrices that measure the floor
+COPY_MB = 256
+
+
+@dataclass(frozen=True)
+class Case:
+    """One engine at one frame size with so many streams."""
+
+    checkpoint: str
+    config: EngineConfig
+    size: tuple[int, int]  # (width, height)
+    cameras: int = 1
+    reference: bool = False  # the yardstick instead of the engine of ``config``
+
+    @property
+    def engine(self) -> str:
+        """The name of what runs."""
+        return REFERENCE if self.reference else self.config.engine
+
+    @property
+    def key(self) -> tuple[tuple[int, int], int]:
+        """What a case has in common with the reference that it is compared with."""
+        return self.size, self.cameras
+
+
+class Runner:
+    """A process that runs one case when told to."""
+
+    def __init__(self, case: Case) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.case = case
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, case), daemon=True)
+        self._process.start()
+        self.labels, self.first_ms = self._answer()
+        self.times: list[float] = []
+
+    def round(self, steps: int) -> None:
+        """Time so many steps."""
+        self._pipe.send(steps)
+        self.times += self._answer()
+
+    def finish(self) -> float:
+        """End the process; returns its peak memory in MB."""
+        self._pipe.send(0)
+        peak = self._answer()
+        self._process.join()
+        return float(peak)
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._pipe.recv()
+        except EOFError as error:
+            raise UserError(f"engine '{self.case.engine}' ended without an answer; see its error above") from error
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
+
+
+def _serve(pipe: Connection, case: Case) -> None:
+    """Run in the process of a ``Runner``."""
+    try:
+        engine = _open(case)
+        frames = pictures(case.size)
+        start = time.perf_counter()
+        labels = _labels(engine, frames, case.cameras)
+        pipe.send((labels, 1e3 * (time.perf_counter() - start)))
+        batch = [np.stack([frames[(i + k) % len(frames)] for k in range(case.cameras)]) for i in range(len(frames))]
+        states: list[Any] = [None] * case.cameras
+        for i in range(WARM_UP):
+            states = _advance(engine, batch[i], states)
+        while steps := pipe.recv():
+            times = []
+            for i in range(steps):
+                start = time.perf_counter()
+                states = _advance(engine, batch[i % len(batch)], states)
+                times.append(1e3 * (time.perf_counter() - start))
+            pipe.send(times)
+        pipe.send(peak_memory())
+    except UserError as error:
+        pipe.send(error)
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has held, in MB."""
+    status = Path("/proc/self/status").read_text()  # getrusage counts what was before exec, too
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def _open(case: Case) -> Engine:
+    checkpoint = load_checkpoint(case.checkpoint)
+    if case.reference:
+        return ReferenceEngine(checkpoint, case.config)
+    return open_engine(checkpoint, case.config)
+
+
+def _advance(engine: Engine, batch: NDArray[np.uint8], states: list[Any]) -> list[Any]:
+    """Take one step of all streams; the reference takes them one after another."""
+    if isinstance(engine, ReferenceEngine):
+        return [engine.step(batch[i : i + 1], [state])[1][0] for i, state in enumerate(states)]
+    return engine.step(batch, states)[1]
+
+
+def _labels(engine: Engine, frames: Sequence[NDArray[np.uint8]], cameras: int) -> NDArray[np.uint8]:
+    """Return the labels of a stateful sequence of one stream, (frames, H, W)."""
+    state, labels = None, []
+    for frame in frames:
+        prediction, (state,) = engine.step(frame[None], [state])
+        labels.append(prediction.labels[0].copy())
+    return np.stack(labels)
+
+
+def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    """Return a drive through the street world."""
+    world = StreetWorld(StreetWorldConfig(*size))
+    return [world.frame(number).rgb for number in range(SEQUENCE)]
+
+
+def compare(
+    cases: Sequence[Case], rounds: int, steps: int, advance: Callable[[str], None] = lambda text: None
+) -> list[dict[str, Any]]:
+    """Time all cases in turn, ``rounds`` times ``steps`` each; the first case of each size is the yardstick."""
+    results: list[dict[str, Any]] = []
+    runners: list[Runner] = []
+    try:
+        for case in cases:
+            advance(f"starting {case.engine}")
+            runners.append(Runner(case))
+        for number in range(rounds):
+            for runner in runners:
+                advance(f"round {number + 1}/{rounds}: {runner.case.engine}")
+                runner.round(steps)
+        yardsticks = {runner.case.key: runner for runner in reversed(runners)}
+        for runner in runners:
+            results.append(_result(runner, yardsticks[runner.case.key]))
+    finally:
+        for runner in runners:
+            runner.kill()
+    return results
+
+
+def _result(runner: Runner, yardstick: Runner) -> dict[str, Any]:
+    case, p50 = runner.case, statistics.median(runner.times)
+    return {
+        "engine": case.engine,
+        "device": case.config.device,
+        "precision": case.config.precision,
+        "size": "{}x{}".format(*case.size),
+        "cameras": case.cameras,
+        "ms_p50": round(p50, 3),
+        "ms_p95": round(float(np.percentile(runner.times, 95)), 3),
+        "ratio": round(statistics.median(yardstick.times) / p50, 3),
+        "label_agreement": round(100 * float(np.mean(runner.labels == yardstick.labels)), 5),
+        "peak_rss_mb": round(runner.finish(), 1),
+    }
+
+
+def multiply_adds(checkpoint: str, size: tuple[int, int]) -> float:
+    """Return the multiply-adds of one step in units of 10^9."""
+    network = load_checkpoint(checkpoint).network
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size[1], size[0], dtype=torch.uint8))
+    return float(counter.get_total_flops()) / 2e9
+
+
+def machine_floor() -> dict[str, float]:
+    """Return what this machine's CPU reaches: GFLOP/s of a float32 matrix product, GB/s of a copy."""
+    a, b = torch.rand(PRODUCT, PRODUCT), torch.rand(PRODUCT, PRODUCT)
+    source = torch.zeros(COPY_MB << 18)
+    target = torch.empty_like(source)
+    product = min(_seconds(lambda: torch.mm(a, b)) for _ in range(7))
+    copy = min(_seconds(lambda: target.copy_(source)) for _ in range(7))
+    return {"gflops": round(2 * PRODUCT**3 / product / 1e9, 1), "copy_gb_s": round(COPY_MB / 1024 / copy, 2)}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def with_engine(case: Case, text: str) -> Case:
+    """Return the case with the engine ``NAME`` or ``NAME:PRECISION``."""
+    name, _, precision = text.partition(":")
+    if name == REFERENCE:
+        raise UserError(f"engine '{REFERENCE}' is in every benchmark; name others")
+    return replace(case, config=replace(case.config, engine=name, precision=precision or case.config.precision))

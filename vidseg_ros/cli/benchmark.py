@@ -1,0 +1,86 @@
+"""``vidseg benchmark``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+from rich.table import Table
+
+from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
+from vidseg_ros.cli.common import CONSOLE, image_size, require_writable_json, write_json
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.errors import UserError
+
+ENGINES = "torch,openvino,openvino:bf16"
+EXAMPLE = "vidseg benchmark --engines torch,openvino,openvino:bf16 --sizes 1024x512 --json figures.json"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--checkpoint", default="", help="a .safetensors file (default: the weights of the package)")
+    parser.add_argument("--engines", default=ENGINES, help=f"NAME or NAME:PRECISION, by commas (default: {ENGINES})")
+    parser.add_argument("--sizes", type=_sizes, default="1024x512", help="WIDTHxHEIGHT, by commas (default: 1024x512)")
+    parser.add_argument("--cameras", type=_counts, default="1", help="streams in one batch, by commas (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as the engine sees fit)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns that each engine gets (default: 7)")
+    parser.add_argument("--steps", type=int, default=5, help="steps in a turn (default: 5)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    require_writable_json(options.json)
+    for name in ("rounds", "steps"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} is {getattr(options, name)}; it must be above 0")
+    races = [_race(options, size, cameras) for size, cameras in product(options.sizes, options.cameras)]
+    figures: dict[str, Any] = {"floor": machine_floor(), "gmacs": {}, "floor_ms": {}, "results": []}
+    for size in options.sizes:
+        name = "{}x{}".format(*size)
+        figures["gmacs"][name] = round(multiply_adds(options.checkpoint, size), 3)
+        figures["floor_ms"][name] = round(2e3 * figures["gmacs"][name] / figures["floor"]["gflops"], 2)
+    with Progress(console=CONSOLE, transient=True) as bar:
+        task = bar.add_task("benchmark", total=None)
+
+        def say(text: str) -> None:
+            bar.update(task, description=text)
+
+        for cases in races:
+            figures["results"] += compare(cases, options.rounds, options.steps, say)
+    _print(figures)
+    write_json(options.json, figures)
+
+
+def _race(options: Namespace, size: tuple[int, int], cameras: int) -> list[Case]:
+    """Return the cases of one size: the reference, untuned, and the engines."""
+    tuned = EngineConfig("torch", options.device, options.threads)
+    base = Case(options.checkpoint, tuned, size, cameras)
+    reference = replace(base, config=EngineConfig(device=options.device), reference=True)
+    return [reference, *(with_engine(base, text) for text in options.engines.split(","))]
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    return [image_size(part) for part in text.split(",")]
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) if part.isdigit() else 0 for part in text.split(",")]
+    if min(counts) < 1:
+        raise ArgumentTypeError(f"'{text}' are no counts; give numbers above 0, by commas")
+    return counts
+
+
+def _print(figures: dict[str, Any]) -> None:
+    columns = ("engine", "precision", "size", "cameras", "ms_p50", "ms_p95", "ratio", "label_agreement", "peak_rss_mb")
+    table = Table(title=f"floor {figures['floor_ms']} ms at {figures['floor']}")
+    for column in columns:
+        table.add_column(column)
+    for result in figures["results"]:
+        table.add_row(*(str(result[column]) for column in columns))
+    CONSOLE.print(table)

@@ -1,0 +1,64 @@
+"""The CUDA graph engine: a whole step is one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.step import InferenceStep
+from vidseg_ros.engines.torch import TorchEngine
+from vidseg_ros.networks import State
+
+WARM_UP = 3  # runs before the recording, in which libraries choose their kernels
+
+
+class CudaGraphEngine(TorchEngine):
+    """Records the kernels of a step once for each batch and frame size, and plays them back."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig | None = None) -> None:
+        super().__init__(checkpoint, config)
+        self._graphs: dict[tuple[object, ...], Graph] = {}
+
+    def _run(self, step: InferenceStep, frames: Tensor, state: State) -> tuple[Tensor, ...]:
+        key = (frames.shape, step.confidence)
+        if key not in self._graphs:
+            self._graphs[key] = Graph(step, (frames, *state))
+        return self._graphs[key](frames, *state)
+
+    def close(self) -> None:
+        """Give the memory of the device back; the engine is of no more use."""
+        self._graphs.clear()
+        super().close()
+
+
+class Graph:
+    """A recorded step with buffers of its own for everything that goes in and comes out."""
+
+    def __init__(self, step: InferenceStep, example: Sequence[Tensor]) -> None:
+        self.inputs = [tensor.clone() for tensor in example]
+        self.replay, self.outputs = record(step, self.inputs)
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Run the step on copies: the next run overwrites what is in the buffers."""
+        for buffer, tensor in zip(self.inputs, given, strict=True):
+            buffer.copy_(tensor)
+        self.replay()
+        return tuple(tensor.clone() for tensor in self.outputs)
+
+
+def record(step: InferenceStep, inputs: Sequence[Tensor]) -> tuple[Callable[[], None], Sequence[Tensor]]:
+    """Return what repeats the step on ``inputs``, and where its results then stand."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            step(*inputs)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = step(*inputs)
+    return graph.replay, outputs

@@ -1,0 +1,125 @@
+"""Checkpoints as files of other runtimes, checked against PyTorch before they are written."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidseg_ros.checkpoint import Checkpoint, write_whole
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.exported import Arrays
+from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
+from vidseg_ros.errors import UserError
+
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+AGREEMENT = 99.9  # percent of labels below which nothing is written
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Of an exported model and the eager network over a stateful sequence."""
+
+    agreement: float  # percent of equal labels
+    difference: float  # the largest of the state, relative to the largest value
+
+
+def export(
+    checkpoint: Checkpoint, kind: str, path: Path, size: tuple[int, int], frames: Sequence[NDArray[np.uint8]]
+) -> Parity:
+    """Write ``checkpoint`` for frames of ``size`` (width, height) and any batch; ``frames`` (H, W, 3) try it first.
+
+    Raises UserError where labels of fewer than 99.9 % of the pixels agree.
+    """
+    step = ExportStep(InferenceStep(checkpoint.network, True, hysteresis_of(checkpoint, EngineConfig())), *size[::-1])
+    about = {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size)}
+    session, write = WRITERS[kind](step, about)
+    parity = _compare(step, session, frames)
+    if parity.agreement < AGREEMENT:
+        raise UserError(
+            f"only {parity.agreement:.3f} % of the labels agree with PyTorch, and {AGREEMENT} % must; "
+            f"'{path}' is not written; try another --format"
+        )
+    write(path)
+    return parity
+
+
+def _compare(step: ExportStep, session: Any, frames: Sequence[NDArray[np.uint8]]) -> Parity:
+    """Run both over the sequence, each with its own state."""
+    equal, difference, largest = [], 0.0, 1e-9
+    mine: Arrays = [t.numpy() for t in step.example(1)[2:]]
+    theirs = mine
+    for number, frame in enumerate(frames):
+        fresh = np.array([number == 0])
+        with torch.inference_mode():
+            expected = step(*(torch.as_tensor(np.ascontiguousarray(a)) for a in (frame[None], fresh, *mine)))
+        labels, _, *mine = [t.numpy() for t in expected]
+        given, _, *theirs = session([np.ascontiguousarray(frame[None]), fresh, *theirs])
+        equal.append(float(np.mean(labels == given)))
+        for a, b in zip(mine, theirs, strict=True):
+            difference = max(difference, float(np.abs(a.astype(np.float32) - b).max()))
+            largest = max(largest, float(np.abs(a.astype(np.float32)).max()))
+    return Parity(100 * float(np.mean(equal)), difference / largest)
+
+
+def _onnx(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+    import onnx  # noqa: PLC0415
+    import onnxruntime  # noqa: PLC0415
+
+    from vidseg_ros.engines.onnx import to_onnx  # noqa: PLC0415
+
+    model = onnx.load_from_string(to_onnx(step))
+    for key, value in about.items():
+        model.metadata_props.add(key=key, value=value)
+    data = model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_inputs()]
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True))), lambda path: write_whole(path, data)
+
+
+def _openvino(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+    import openvino  # noqa: PLC0415
+
+    from vidseg_ros.engines.openvino import convert  # noqa: PLC0415
+
+    model = convert(step)
+    for key, value in about.items():
+        model.set_rt_info(value, ["vidseg_ros", key])
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def session(arrays: Arrays) -> Arrays:
+        results = compiled(list(arrays))
+        return [results[i].copy() for i in range(len(results))]
+
+    return session, lambda path: openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _torch_export(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+    example = step.example(2)  # one frame would become a constant
+    batch = torch.export.Dim("batch", min=1, max=64)
+    states = tuple({0: batch} for _ in example[2:])
+    program = torch.export.export(
+        step, example, dynamic_shapes=({0: batch}, {0: batch}, *([states] if states else [])), strict=False
+    )
+    module = program.module()
+
+    def session(arrays: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return [t.numpy() for t in module(*(torch.from_numpy(a.copy()) for a in arrays))]
+
+    def write(path: Path) -> None:
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files=about)
+        write_whole(path, buffer.getvalue())
+
+    return session, write
+
+
+WRITERS = {"onnx": _onnx, "openvino": _openvino, "torch-export": _torch_export}

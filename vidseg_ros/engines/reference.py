@@ -1,0 +1,41 @@
+"""The yardstick of benchmarks: the network as its public code runs it. Not for use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.base import Prediction
+from vidseg_ros.engines.torch import find_device
+from vidseg_ros.networks import State
+
+
+class ReferenceEngine:
+    """The plain module, eager, softmax over all classes at full resolution; one stream."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+        self.device = find_device(config.device)
+        self.labels = checkpoint.labels
+        self.input_size = checkpoint.network.config.input.size
+        self.network = checkpoint.network.to(self.device).eval()
+
+    @torch.no_grad()
+    def step(
+        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool = False
+    ) -> tuple[Prediction, list[State]]:
+        """Segment one frame: see ``Engine.step``."""
+        (state,) = states
+        logits, after = self.network(torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2), state)
+        probabilities = logits.softmax(1)
+        certainty, labels = probabilities.max(1)
+        chosen = certainty.mul(255).round().to(torch.uint8).cpu().numpy() if confidence else None
+        return Prediction(labels.to(torch.uint8).cpu().numpy(), chosen), [after]
+
+    def close(self) -> None:
+        """Give memory back; the engine is of no more use."""
+        del self.network
