@@ -22,6 +22,8 @@ EXPERIMENTS = DOCS / "experiments.json"
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
 CPU = ("--device", "cpu")
+PLAIN = ("--engine", "torch", *CPU)
+HYSTERESES = (0.25, 0.5, 1.0)
 SIZES = ("480x360", "640x480", "1024x512")
 
 
@@ -43,8 +45,13 @@ def measure(folder):
         vidseg("import-weights", OFFICIAL, checkpoints[OFFICIAL.stem])
     if val.is_dir():
         for name, path in checkpoints.items():
-            values = vidseg("evaluate", path, "camvid/val", *CPU, json_file=out)
+            values = vidseg("evaluate", path, "camvid/val", *PLAIN, json_file=out)
             figures["evaluate"][name] = values | {"checkpoint": name}
+        figures["hysteresis"] = {
+            f"{name}, {value}": vidseg("evaluate", name, "camvid/val", "--hysteresis", value, *PLAIN, json_file=out)
+            for name in SHIPPED
+            for value in HYSTERESES
+        }
         figures["over_time"] = {name: plots.consistency_over_time(name, "camvid/val") for name in SHIPPED}
         demo = ("demo", "--output", folder / "camvid", *CPU)
         figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
@@ -146,6 +153,7 @@ def main():
     for key, value in {
         "quality": quality(figures["evaluate"]),
         "gain": gain(figures["evaluate"]),
+        "hysteresis": quality(figures["hysteresis"]),
         "per_class": per_class(figures["evaluate"]),
         "demo": demo(figures["demo"]),
         "video_images": f"{images(SHIPPED[1]):,}",

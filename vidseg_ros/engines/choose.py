@@ -22,7 +22,7 @@ RUNTIMES = {  # engine: module, class, the kind of device, what it needs beside 
     "onnxruntime": ("onnxruntime", "OnnxRuntimeEngine", ("cpu",), ("onnxruntime", "onnx", "onnxscript"), "onnx"),
 }
 FASTEST = {"cpu": ("openvino", "torch"), "cuda": ("cudagraph", "torch")}
-"""What ``auto`` tries, for each kind of device (docs/performance.md)."""
+"""What ``auto`` tries, for each kind of device (docs/engines.md)."""
 
 
 def open_engine(checkpoint: Checkpoint, config: EngineConfig, say: Callable[[str], None] = lambda line: None) -> Engine:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import suppress
 
 import openvino
+import torch
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
@@ -56,7 +58,9 @@ def _converted(step: ExportStep) -> openvino.Model:
 
 def convert(step: ExportStep) -> openvino.Model:
     """Return the step as a model of any number of frames, with the names that ``ExportStep`` gives."""
-    model = openvino.convert_model(step, example_input=step.example(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes stay
+        model = openvino.convert_model(step, example_input=step.example(1))
     inputs, outputs = step.names()
     for port, name, tensor in zip(model.inputs, inputs, step.example(1), strict=True):
         port.set_names({name})

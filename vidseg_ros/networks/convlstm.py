@@ -180,7 +180,7 @@ class ConvLSTM(Cell):
         """
         h, c = self.initial_state(x.shape[0], *x.shape[-2:]) if state is None else state
         i, f, o, g = self.gates(self.norm(x) / self.input_unit, h)
-        peep_i, peep_f, peep_o = self.peephole[:, None, :, None, None]
+        peep_i, peep_f, peep_o = self.peephole[:, None, :, None, None].unbind(0)
         new_c = torch.sigmoid(f + peep_f * c) * c + torch.sigmoid(i + peep_i * c) * self.activation(g)
         new_h = torch.sigmoid(o + peep_o * c) * self.activation(new_c)
         return new_h * self.output_unit, (new_h, new_c)
