@@ -30,7 +30,7 @@ class OnnxRuntimeEngine(ExportedEngine):
         self.options.intra_op_num_threads = config.threads
         self.options.log_severity_level = 3
 
-    def _open(self, step: ExportStep) -> Session:
+    def _open(self, step: ExportStep, batch: int) -> Session:
         model = onnxruntime.InferenceSession(to_onnx(step), self.options, providers=self.providers)
         names = [item.name for item in model.get_inputs()]
 

@@ -15,6 +15,8 @@ from vidseg_ros.engines.cache import cache_folder, cache_key
 from vidseg_ros.engines.exported import Arrays, ExportedEngine, Session
 from vidseg_ros.engines.step import ExportStep
 
+ANY = -1  # number of frames
+
 
 class OpenVinoEngine(ExportedEngine):
     """OpenVINO on the CPU; one request a session, since steps come one after another."""
@@ -24,12 +26,14 @@ class OpenVinoEngine(ExportedEngine):
         self.settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": config.precision,  # left alone, it takes bf16 where the CPU has it
-            "INFERENCE_NUM_THREADS": config.threads,
+            # left alone, it takes one thread a physical core, half of what a virtual machine has
+            "INFERENCE_NUM_THREADS": config.threads or len(os.sched_getaffinity(0)),
             "ENABLE_CPU_PINNING": False,  # a neighbour on a pinned core stalls the step
         }
 
-    def _open(self, step: ExportStep) -> Session:
+    def _open(self, step: ExportStep, batch: int) -> Session:
         model = _converted(step)
+        set_batch(model, batch)  # kernels for a batch of any size take half as long again
         request = openvino.Core().compile_model(model, "CPU", self.settings).create_infer_request()
 
         def session(arrays: Arrays) -> Arrays:
@@ -38,6 +42,11 @@ class OpenVinoEngine(ExportedEngine):
             return [results[i] for i in range(len(results))]
 
         return session
+
+
+def set_batch(model: openvino.Model, batch: int) -> None:
+    """Fix the number of frames."""
+    model.reshape({port: [batch, *port.partial_shape[1:]] for port in model.inputs})
 
 
 def _converted(step: ExportStep) -> openvino.Model:
@@ -64,7 +73,7 @@ def convert(step: ExportStep) -> openvino.Model:
     inputs, outputs = step.names()
     for port, name, tensor in zip(model.inputs, inputs, step.example(1), strict=True):
         port.set_names({name})
-        model.reshape({port: [-1, *tensor.shape[1:]]})
+        model.reshape({port: [ANY, *tensor.shape[1:]]})
     for port, name in zip(model.outputs, outputs, strict=True):
         port.set_names({name})
     return model
