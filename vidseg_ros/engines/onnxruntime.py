@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.cache import cache_folder
 from vidseg_ros.engines.exported import Arrays, ExportedEngine, Session
 from vidseg_ros.engines.onnx import to_onnx
 from vidseg_ros.engines.step import ExportStep
@@ -54,6 +54,6 @@ class TensorRtEngine(OnnxRuntimeEngine):
             "trt_fp16_enable": config.precision == "f16",
             "trt_bf16_enable": config.precision == "bf16",
             "trt_engine_cache_enable": True,
-            "trt_engine_cache_path": str(Path.home() / ".cache" / "vidseg_ros"),
+            "trt_engine_cache_path": str(cache_folder()),
         }
         self.providers = [(self.provider, settings), ("CUDAExecutionProvider", {"device_id": device})]

@@ -52,8 +52,7 @@ class TorchEngine:
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame of each stream: see ``Engine.step``."""
         step = self._step(confidence)
-        first = step.initial_state(*frames.shape[1:3])
-        known = [first if state is None else state for state in states]
+        known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
         before = known[0] if len(known) == 1 else tuple(torch.cat(parts) for parts in zip(*known, strict=True))
         labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), before)
         certainty = rest.pop(0).cpu().numpy() if confidence else None
@@ -78,7 +77,7 @@ class TorchEngine:
 
 
 class CompiledEngine(TorchEngine):
-    """torch.compile: needs a C++ compiler on a CPU, and some ten seconds at the first frame of each size."""
+    """torch.compile: needs a C++ compiler on a CPU, and patience at the first frame of each size."""
 
     def _step(self, confidence: bool) -> InferenceStep:
         new = confidence not in self._steps
