@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +10,10 @@ from vidseg_ros.cli.main import main
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.errors import UserError
 
+PACKAGE = Path(benchmark.__file__).parent
 KEYS = {
     "engine",
+    "code",
     "device",
     "precision",
     "size",
@@ -48,6 +52,23 @@ def test_engines_side_by_side(checkpoint_file, tmp_path, capsys):
     assert "torch" in capsys.readouterr().out
 
 
+def test_another_checkout_and_exported_files_run_beside(checkpoint_file, tmp_path):
+    """The other checkout is a copy that reports a memory of its own."""
+    other = tmp_path / "other"
+    shutil.copytree(PACKAGE, other / "vidseg_ros", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    code = other / "vidseg_ros" / "benchmark.py"
+    code.write_text(code.read_text().replace("return int(line.split()[1]) / 1024", "return 7.0"))
+    file = tmp_path / "x.xml"
+    assert main(["export", str(checkpoint_file), str(file), "--format", "openvino", "--size", "96x64"]) == 0
+    words = ("--engines", f"torch,{file}", "--against", other, "--sizes", "96x64", "--rounds", 1, "--steps", 1)
+    assert run(checkpoint_file, *words, "--json", tmp_path / "figures.json") == 0
+    results = json.loads((tmp_path / "figures.json").read_text())["results"]
+    assert [r["engine"] for r in results] == ["reference", "torch", str(file), "torch", str(file)]
+    assert [r["code"] for r in results] == ["", "", "", str(other), str(other)]
+    assert [r["peak_rss_mb"] == 7.0 for r in results] == [False, False, False, True, True]
+    assert min(r["label_agreement"] for r in results) > 99.9
+
+
 def test_multiply_adds_are_those_of_the_convolutions(checkpoint_file, monkeypatch):
     """Twice the pixels, twice the work."""
     small, large = (multiply_adds(str(checkpoint_file), size) for size in ((96, 64), (192, 64)))
@@ -59,7 +80,7 @@ def test_multiply_adds_are_those_of_the_convolutions(checkpoint_file, monkeypatc
 
 def test_an_engine_that_cannot_start_ends_the_benchmark(checkpoint_file):
     case = Case(str(checkpoint_file), EngineConfig("cudagraph", "cpu"), (96, 64))
-    with pytest.raises(UserError, match="engine 'cudagraph' does not run on device 'cpu'"):
+    with pytest.raises(UserError, match="engine 'cudagraph' does not run with device 'cpu'"):
         compare([case], 1, 1)
 
 
@@ -68,6 +89,8 @@ def test_an_engine_that_cannot_start_ends_the_benchmark(checkpoint_file):
     [
         (["--engines", "reference"], "engine 'reference' is in every benchmark; name others"),
         (["--engines", "warp"], "engine is 'warp'; use one of auto, torch"),
+        (["--against", "/"], "--against '/' is no checkout of vidseg_ros; name its top folder"),
+        (["--engines", "onnxruntime:bf16"], "engine 'onnxruntime' does not run with precision 'bf16'; use one of f32"),
         (["--engines", "torch:f8"], "precision is 'f8'; use one of f32, bf16, f16"),
         (["--rounds", "0"], "--rounds is 0; it must be above 0"),
     ],

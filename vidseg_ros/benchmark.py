@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines import Engine, open_engine
+from vidseg_ros.engines import Engine, open_model
+from vidseg_ros.engines.choose import FILES
 from vidseg_ros.engines.reference import ReferenceEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
@@ -39,11 +42,19 @@ class Case:
     size: tuple[int, int]  # (width, height)
     cameras: int = 1
     reference: bool = False  # the yardstick instead of the engine of ``config``
+    code: str = ""  # a checkout of this project to run; "" is this one
 
     @property
     def engine(self) -> str:
         """The name of what runs."""
-        return REFERENCE if self.reference else self.config.engine
+        if self.reference:
+            return REFERENCE
+        return self.checkpoint if self.is_file else self.config.engine
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a file of ``vidseg export`` runs."""
+        return Path(self.checkpoint).suffix in FILES
 
     @property
     def key(self) -> tuple[tuple[int, int], int]:
@@ -59,7 +70,8 @@ class Runner:
         self.case = case
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, case), daemon=True)
-        self._process.start()
+        with search_first(case.code):
+            self._process.start()
         self.labels = self._answer()
         self.times: list[float] = []
 
@@ -87,6 +99,17 @@ class Runner:
         if isinstance(answer, UserError):
             raise answer
         return answer
+
+
+@contextmanager
+def search_first(folder: str) -> Iterator[None]:
+    """Let processes that start meanwhile import from ``folder`` first; "" changes nothing."""
+    before = list(sys.path)
+    sys.path[:0] = [str(Path(folder).resolve())] if folder else []
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _serve(pipe: Connection, case: Case) -> None:
@@ -119,10 +142,9 @@ def peak_memory() -> float:
 
 
 def _open(case: Case) -> Engine:
-    checkpoint = load_checkpoint(case.checkpoint)
     if case.reference:
-        return ReferenceEngine(checkpoint, case.config)
-    return open_engine(checkpoint, case.config)
+        return ReferenceEngine(load_checkpoint(case.checkpoint), case.config)
+    return open_model(case.checkpoint, case.config)
 
 
 def _advance(engine: Engine, batch: NDArray[np.uint8], states: list[Any]) -> list[Any]:
@@ -174,6 +196,7 @@ def _result(runner: Runner, yardstick: Runner) -> dict[str, Any]:
     case, p50 = runner.case, statistics.median(runner.times)
     return {
         "engine": case.engine,
+        "code": case.code,
         "device": case.config.device,
         "precision": case.config.precision,
         "size": "{}x{}".format(*case.size),
@@ -211,8 +234,10 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def with_engine(case: Case, text: str) -> Case:
-    """Return the case with the engine ``NAME`` or ``NAME:PRECISION``."""
+    """Return the case with the engine ``NAME`` or ``NAME:PRECISION``, or a file of ``vidseg export``."""
     name, _, precision = text.partition(":")
     if name == REFERENCE:
         raise UserError(f"engine '{REFERENCE}' is in every benchmark; name others")
+    if Path(text).suffix in FILES:
+        return replace(case, checkpoint=text, config=replace(case.config, engine="auto"))
     return replace(case, config=replace(case.config, engine=name, precision=precision or case.config.precision))

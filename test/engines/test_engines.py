@@ -21,13 +21,13 @@ from vidseg_ros.networks.folded import fold
 
 
 def here(name):
-    needs = choose.RUNTIMES[name][3]
+    needs = choose.RUNTIMES[name].needs
     return pytest.param(
         name, marks=pytest.mark.skipif(any(not find_spec(n) for n in needs), reason=f"{name} is missing")
     )
 
 
-ENGINES = [here(name) for name, (_, _, devices, *_) in choose.RUNTIMES.items() if "cpu" in devices]
+ENGINES = [here(name) for name, runtime in choose.RUNTIMES.items() if "cpu" in runtime.devices]
 POSITIONS = [None, "L1a", "L1b", "L1c", "L1d"]
 
 
@@ -188,11 +188,19 @@ def test_cuda_graphs_agree_with_the_cpu():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (EngineConfig("cudagraph", "cpu"), "engine 'cudagraph' does not run on device 'cpu'; use one of cuda"),
-        (EngineConfig("tensorrt", "cpu"), "engine 'tensorrt' does not run on device 'cpu'; use one of cuda"),
+        (EngineConfig("cudagraph", "cpu"), "engine 'cudagraph' does not run with device 'cpu'; use one of cuda"),
+        (EngineConfig("tensorrt", "cpu"), "engine 'tensorrt' does not run with device 'cpu'; use one of cuda"),
+        (
+            EngineConfig("onnxruntime", "cpu", precision="bf16"),
+            "engine 'onnxruntime' does not run with precision 'bf16'; use one of f32",
+        ),
+        (
+            EngineConfig("openvino", "cpu", precision="f16"),
+            "engine 'openvino' does not run with precision 'f16'; use one of f32, bf16",
+        ),
     ],
 )
-def test_engines_of_another_device(config, message):
+def test_what_an_engine_cannot_do(config, message):
     with pytest.raises(UserError) as caught:
         open_engine(Checkpoint(tiny_network(), CAMVID), config)
     assert str(caught.value) == message

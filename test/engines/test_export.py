@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from test.conftest import SIZE, tiny_network
+from test.conftest import CPU, SIZE, tiny_network
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.cli.main import main
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines import TorchEngine, open_model
 from vidseg_ros.engines import export as module
 from vidseg_ros.engines.export import FORMATS, export
 from vidseg_ros.errors import UserError
@@ -81,3 +83,54 @@ def test_the_verb(checkpoint_file, tmp_path, capsys):
     assert main(["export", str(checkpoint_file), str(tmp_path / "x.bin"), "--format", "onnx"]) == 2
     error = capsys.readouterr().err
     assert error == f"vidseg export: '{tmp_path}/x.bin' does not end in .onnx; name it {tmp_path}/x.onnx\n"
+
+
+@pytest.mark.parametrize("position", [None, "L1b"])
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_exported_files_are_models(kind, position, tmp_path):
+    """The same answers as the checkpoint's, for two streams of which one begins anew; with and without confidence."""
+    checkpoint = Checkpoint(tiny_network(position), CAMVID)
+    path = tmp_path / f"x{FORMATS[kind]}"
+    export(checkpoint, kind, path, SIZE, drive())
+    engine, eager = open_model(str(path), EngineConfig(device="cpu", threads=1)), TorchEngine(checkpoint, CPU)
+    assert engine.labels == CAMVID
+    assert engine.input_size == SIZE
+    mine, theirs = [None, None], [None, None]
+    for number, frames in enumerate(zip(drive(), drive()[::-1], strict=True)):
+        if number == 3:
+            mine[1] = theirs[1] = None
+        answer, mine = engine.step(np.stack(frames), mine, confidence=number % 2 == 0)
+        expected, theirs = eager.step(np.stack(frames), theirs, confidence=number % 2 == 0)
+        assert np.mean(answer.labels == expected.labels) > 0.999
+        if number % 2 == 0:
+            assert abs(answer.confidence.astype(int) - expected.confidence).max() <= 1
+        else:
+            assert answer.confidence is None
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_files_that_cannot_be_used(kind, tmp_path):
+    path = tmp_path / f"x{FORMATS[kind]}"
+    export(Checkpoint(tiny_network(), CAMVID), kind, path, SIZE, drive())
+    engine = open_model(str(path), EngineConfig(device="cpu"))
+    with pytest.raises(UserError, match=r"takes frames of 96x64, not 64x64; export another with --size 64x64"):
+        engine.step(np.zeros((1, 64, 64, 3), np.uint8), [None])
+    with pytest.raises(UserError, match=rf"engine 'torch' does not run '{path}'; use (onnxruntime|openvino) or auto"):
+        open_model(str(path), EngineConfig("torch"))
+    with pytest.raises(UserError, match=r"hysteresis is 0.5, and .* has its own; give it to the checkpoint"):
+        open_model(str(path), EngineConfig(hysteresis=0.5))
+    path.write_bytes(b"<net>garbage")
+    with pytest.raises(UserError, match=r"cannot read '.*' \(.*\); export it again"):
+        open_model(str(path), EngineConfig())
+    with pytest.raises(UserError, match=r"model '.*' does not exist; write it with: vidseg export"):
+        open_model(str(path.with_stem("y")), EngineConfig())
+
+
+def test_files_of_others(tmp_path):
+    """A network that this package did not export."""
+    path = tmp_path / "other.onnx"
+    torch.onnx.export(torch.nn.ReLU().eval(), (torch.zeros(1),), path, dynamo=True, verbose=False)
+    openvino.save_model(openvino.convert_model(torch.nn.ReLU(), example_input=torch.zeros(1)), path.with_suffix(".xml"))
+    for file in (path, path.with_suffix(".xml")):
+        with pytest.raises(UserError, match=r"does not name its labels; use a checkpoint, or a file"):
+            open_model(str(file), EngineConfig())

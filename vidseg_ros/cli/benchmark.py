@@ -12,7 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.cli.common import CONSOLE, image_size, require_writable_json, write_json
+from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
+from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, image_size, require_writable_json, write_json
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.errors import UserError
 
@@ -22,8 +23,13 @@ EXAMPLE = "vidseg benchmark --engines torch,openvino,openvino:bf16 --sizes 1024x
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--checkpoint", default="", help="a .safetensors file (default: the weights of the package)")
-    parser.add_argument("--engines", default=ENGINES, help=f"NAME or NAME:PRECISION, by commas (default: {ENGINES})")
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help=CHECKPOINT_HELP)
+    parser.add_argument(
+        "--engines",
+        default=ENGINES,
+        help=f"NAME, NAME:PRECISION or files of vidseg export, by commas (default: {ENGINES})",
+    )
+    parser.add_argument("--against", type=Path, help="another checkout of this project, whose engines run beside")
     parser.add_argument("--sizes", type=_sizes, default="1024x512", help="WIDTHxHEIGHT, by commas (default: 1024x512)")
     parser.add_argument("--cameras", type=_counts, default="1", help="streams in one batch, by commas (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
@@ -39,6 +45,8 @@ def main(options: Namespace) -> None:
     for name in ("rounds", "steps"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} is {getattr(options, name)}; it must be above 0")
+    if options.against and not (options.against / "vidseg_ros" / "benchmark.py").is_file():
+        raise UserError(f"--against '{options.against}' is no checkout of vidseg_ros; name its top folder")
     races = [_race(options, size, cameras) for size, cameras in product(options.sizes, options.cameras)]
     figures: dict[str, Any] = {"floor": machine_floor(), "gmacs": {}, "floor_ms": {}, "results": []}
     for size in options.sizes:
@@ -62,7 +70,9 @@ def _race(options: Namespace, size: tuple[int, int], cameras: int) -> list[Case]
     tuned = EngineConfig("torch", options.device, options.threads)
     base = Case(options.checkpoint, tuned, size, cameras)
     reference = replace(base, config=EngineConfig(device=options.device), reference=True)
-    return [reference, *(with_engine(base, text) for text in options.engines.split(","))]
+    mine = [with_engine(base, text) for text in options.engines.split(",")]
+    theirs = [replace(case, code=str(options.against)) for case in mine] if options.against else []
+    return [reference, *mine, *theirs]
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
@@ -77,10 +87,11 @@ def _counts(text: str) -> list[int]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    columns = ("engine", "precision", "size", "cameras", "ms_p50", "ms_p95", "ratio", "label_agreement", "peak_rss_mb")
     table = Table(title=f"floor {figures['floor_ms']} ms at {figures['floor']}")
+    results = figures["results"]
+    columns = [name for name in results[0] if any(result[name] != "" for result in results)]
     for column in columns:
         table.add_column(column)
-    for result in figures["results"]:
+    for result in results:
         table.add_row(*(str(result[column]) for column in columns))
     CONSOLE.print(table)

@@ -12,10 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidseg_ros.checkpoint import require_writable, write_whole
+from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT, require_writable, write_whole
 from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, from_dict
 
 CONSOLE = Console(highlight=False)
+CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
+MODEL_HELP = f"{CHECKPOINT_HELP}, or a file of vidseg export (.onnx, .xml)"
+DEFAULT_MODEL_HELP = f"{MODEL_HELP} (default: {DEFAULT_CHECKPOINT})"
 
 
 def image_size(text: str) -> tuple[int, int]:

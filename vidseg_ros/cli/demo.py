@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
+    DEFAULT_MODEL_HELP,
     add_engine_arguments,
     engine_config,
     image_size,
@@ -23,7 +23,7 @@ from vidseg_ros.cli.common import (
     write_json,
 )
 from vidseg_ros.data.readers import DEFAULT_FPS
-from vidseg_ros.engines import open_engine
+from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
@@ -35,7 +35,7 @@ EXAMPLE = "vidseg demo --input drive.mp4 --output demo_output"
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--input", type=Path, help="a bag, a video or a folder of images (default: the street world)")
-    parser.add_argument("--checkpoint", default="", help="a .safetensors file (default: the weights of the package)")
+    parser.add_argument("--checkpoint", default="", help=DEFAULT_MODEL_HELP)
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the results")
     add_engine_arguments(parser)
     parser.add_argument("--rate", type=float, help="play at this many Hz (default: wait for the answer to each frame)")
@@ -62,7 +62,7 @@ def main(options: Namespace) -> None:
     if options.input and options.input.resolve() == (options.output / "bag").resolve():
         raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
     # say now what is wrong with it, not in the node
-    open_engine(load_checkpoint(options.checkpoint), engine_config(options)).close()
+    open_model(options.checkpoint, engine_config(options)).close()
     require_writable_json(options.json)
     try:
         options.output.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
+    MODEL_HELP,
     add_engine_arguments,
     engine_config,
     print_table,
@@ -18,7 +18,7 @@ from vidseg_ros.cli.common import (
 )
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import sequences
-from vidseg_ros.engines import open_engine
+from vidseg_ros.engines import open_model
 from vidseg_ros.evaluation import evaluate
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
@@ -26,7 +26,7 @@ EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("checkpoint", help="a .safetensors file, or the name of weights that ship with the package")
+    parser.add_argument("checkpoint", help=MODEL_HELP)
     parser.add_argument(
         "dataset", help="a folder, or its name below $VIDSEG_DATA: CamVid, a split of Cityscapes or recorded scenes"
     )
@@ -37,9 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the verb."""
     require_writable_json(options.json)
-    checkpoint = load_checkpoint(options.checkpoint)
-    frames = open_dataset(options.dataset, checkpoint.labels)
-    engine = open_engine(checkpoint, engine_config(options), CONSOLE.print)
+    engine = open_model(options.checkpoint, engine_config(options), CONSOLE.print)
+    frames = open_dataset(options.dataset, engine.labels)
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
         report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task))

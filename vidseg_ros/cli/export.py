@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidseg_ros.benchmark import pictures
 from vidseg_ros.checkpoint import load_checkpoint, require_writable
-from vidseg_ros.cli.common import CONSOLE, image_size
+from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, image_size
 from vidseg_ros.engines.choose import require_installed
 from vidseg_ros.engines.export import FORMATS, export
 from vidseg_ros.errors import UserError
@@ -18,7 +18,7 @@ EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("checkpoint", help="a .safetensors file, or the name of weights that ship with the package")
+    parser.add_argument("checkpoint", help=CHECKPOINT_HELP)
     parser.add_argument("output", type=Path, help="file to write; it takes frames, fresh and the state by name")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the frames (default: as trained)")

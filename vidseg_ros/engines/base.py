@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.labels import LabelSet
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory of the device back; the engine is of no more use."""
+
+
+def join(states: Sequence[Sequence[T]], concatenate: Callable[[Sequence[T]], T]) -> Sequence[T]:
+    """Return the states of several streams as those of one batch."""
+    return states[0] if len(states) == 1 else [concatenate(parts) for parts in zip(*states, strict=True)]
+
+
+def split(state: Sequence[Any], streams: int) -> list[Any]:
+    """Return the state of each stream of a batch."""
+    return [tuple(part[i : i + 1] for part in state) for i in range(streams)]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +14,13 @@ from numpy.typing import NDArray
 
 from vidseg_ros.checkpoint import Checkpoint, write_whole
 from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines.exported import Arrays
+from vidseg_ros.engines.exported import Arrays, Session, about_of
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+Exported = tuple[Session, Callable[[Path], object]]
+"""What runs a step, and what writes it."""
 AGREEMENT = 99.9  # percent of labels below which nothing is written
 
 
@@ -39,8 +40,7 @@ def export(
     Raises UserError where labels of fewer than 99.9 % of the pixels agree.
     """
     step = ExportStep(InferenceStep(checkpoint.network, True, hysteresis_of(checkpoint, EngineConfig())), *size[::-1])
-    about = {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size)}
-    session, write = WRITERS[kind](step, about)
+    session, write = WRITERS[kind](step, about_of(checkpoint, size))
     parity = _compare(step, session, frames)
     if parity.agreement < AGREEMENT:
         raise UserError(
@@ -51,7 +51,7 @@ def export(
     return parity
 
 
-def _compare(step: ExportStep, session: Any, frames: Sequence[NDArray[np.uint8]]) -> Parity:
+def _compare(step: ExportStep, session: Session, frames: Sequence[NDArray[np.uint8]]) -> Parity:
     """Run both over the sequence, each with its own state."""
     equal, difference, largest = [], 0.0, 1e-9
     mine: Arrays = [t.numpy() for t in step.example(1)[2:]]
@@ -69,45 +69,35 @@ def _compare(step: ExportStep, session: Any, frames: Sequence[NDArray[np.uint8]]
     return Parity(100 * float(np.mean(equal)), difference / largest)
 
 
-def _onnx(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+def _onnx(step: ExportStep, about: dict[str, str]) -> Exported:
     import onnx  # noqa: PLC0415
     import onnxruntime  # noqa: PLC0415
 
     from vidseg_ros.engines.onnx import to_onnx  # noqa: PLC0415
+    from vidseg_ros.engines.onnxruntime import CPU, as_session  # noqa: PLC0415
 
     model = onnx.load_from_string(to_onnx(step))
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
     data = model.SerializeToString()
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    names = [item.name for item in session.get_inputs()]
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True))), lambda path: write_whole(path, data)
+    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_whole(path, data)
 
 
-def _openvino(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+def _openvino(step: ExportStep, about: dict[str, str]) -> Exported:
     import openvino  # noqa: PLC0415
 
-    from vidseg_ros.engines.openvino import convert  # noqa: PLC0415
+    from vidseg_ros.engines.openvino import OWNER, convert, open_session, settings  # noqa: PLC0415
 
     model = convert(step)
     for key, value in about.items():
-        model.set_rt_info(value, ["vidseg_ros", key])
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def session(arrays: Arrays) -> Arrays:
-        results = compiled(list(arrays))
-        return [results[i].copy() for i in range(len(results))]
-
-    return session, lambda path: openvino.save_model(model, path, compress_to_fp16=False)
+        model.set_rt_info(value, [OWNER, key])
+    write = partial(openvino.save_model, model, compress_to_fp16=False)
+    return open_session(model, settings(EngineConfig())), write
 
 
-def _torch_export(step: ExportStep, about: dict[str, str]) -> tuple[Any, Any]:
+def _torch_export(step: ExportStep, about: dict[str, str]) -> Exported:
     example = step.example(2)  # one frame would become a constant
-    batch = torch.export.Dim("batch", min=1, max=64)
-    states = tuple({0: batch} for _ in example[2:])
-    program = torch.export.export(
-        step, example, dynamic_shapes=({0: batch}, {0: batch}, *([states] if states else [])), strict=False
-    )
+    program = torch.export.export(step, example, dynamic_shapes=step.dynamic_shapes(), strict=False)
     module = program.module()
 
     def session(arrays: Arrays) -> Arrays:

@@ -2,57 +2,119 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines.base import Prediction
+from vidseg_ros.config import EngineConfig, from_dict
+from vidseg_ros.engines.base import Prediction, join, split
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import LabelSet
 
 Arrays = Sequence[NDArray[Any]]
 Session = Callable[[Arrays], Arrays]
 """Takes frames, who begins anew, and the state; returns labels, confidence where asked for, and the next state."""
 
 
-class ExportedEngine(ABC):
-    """An engine whose runtime takes a whole ``ExportStep``; it is given to it for each new size of a batch."""
+class ArrayEngine(ABC):
+    """An engine whose runtime takes arrays; it makes a session for each new size of a batch."""
 
-    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
-        self.network, self.hysteresis = checkpoint.network, hysteresis_of(checkpoint, config)
-        self.labels = checkpoint.labels
-        self.input_size = checkpoint.network.config.input.size
+    labels: LabelSet
+    input_size: tuple[int, int]
+
+    def __init__(self) -> None:
         self._sessions: dict[tuple[int, ...], tuple[Session, Arrays]] = {}
 
     @abstractmethod
-    def _open(self, step: ExportStep, batch: int) -> Session:
-        """Hand the step to the runtime, for ``batch`` frames at once."""
+    def _open(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
+        """Return a session for ``shape`` (N, H, W), and a state of one stream with any values."""
 
     def step(
         self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool = False
     ) -> tuple[Prediction, list[Arrays]]:
         """Segment one frame of each stream: see ``Engine.step``."""
-        session, blank = self._session(frames.shape[:3], confidence)
+        key = (*frames.shape[:3], confidence)
+        if key not in self._sessions:
+            self._sessions[key] = self._open(frames.shape[:3], confidence)
+        session, blank = self._sessions[key]
         fresh = np.array([state is None for state in states])
-        known = [blank if state is None else state for state in states]
-        before = known[0] if len(known) == 1 else [np.concatenate(parts) for parts in zip(*known, strict=True)]
+        before = join([blank if state is None else state for state in states], np.concatenate)
         labels, *rest = session([frames, fresh, *before])
         certainty = rest.pop(0) if confidence else None
-        return Prediction(labels, certainty), [[t[i : i + 1] for t in rest] for i in range(len(frames))]
-
-    def _session(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
-        key = (*shape, confidence)
-        if key not in self._sessions:
-            batch, height, width = shape
-            step = ExportStep(InferenceStep(self.network, confidence, self.hysteresis), height, width)
-            blank = [t.numpy() for t in step.example(1)[2:]]
-            self._sessions[key] = self._open(step, batch), blank
-        return self._sessions[key]
+        return Prediction(labels, certainty), split(rest, len(frames))
 
     def close(self) -> None:
         """Give memory back; the engine is of no more use."""
         self._sessions.clear()
+
+
+class ExportedEngine(ArrayEngine):
+    """An engine whose runtime takes a whole ``ExportStep``."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+        super().__init__()
+        self.network, self.hysteresis = checkpoint.network, hysteresis_of(checkpoint, config)
+        self.labels = checkpoint.labels
+        self.input_size = checkpoint.network.config.input.size
+
+    def _open(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
+        batch, height, width = shape
+        step = ExportStep(InferenceStep(self.network, confidence, self.hysteresis), height, width)
+        return self._convert(step, batch), [t.numpy() for t in step.example(1)[2:]]
+
+    @abstractmethod
+    def _convert(self, step: ExportStep, batch: int) -> Session:
+        """Hand the step to the runtime, for ``batch`` frames at once."""
+
+
+class FileEngine(ArrayEngine):
+    """What ``vidseg export`` wrote, at the frame size that it was written for."""
+
+    def __init__(self, path: Path, config: EngineConfig) -> None:
+        super().__init__()
+        if config.hysteresis is not None:
+            raise UserError(f"hysteresis is {config.hysteresis}, and '{path}' has its own; give it to the checkpoint")
+        self.path = path
+        self.labels, self.input_size = self._about(self._read(path, config))
+
+    def _about(self, about: Mapping[str, Any]) -> tuple[LabelSet, tuple[int, int]]:
+        try:
+            width, height = map(int, about["size"].split("x"))
+            return from_dict(LabelSet, json.loads(about["labels"])), (width, height)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"'{self.path}' does not name its labels; use a checkpoint, or a file that vidseg export wrote"
+            ) from error
+
+    def _open(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
+        if (shape[2], shape[1]) != self.input_size:
+            mine, given = ("{}x{}".format(*size) for size in (self.input_size, (shape[2], shape[1])))
+            raise UserError(f"'{self.path}' takes frames of {mine}, not {given}; export another with --size {given}")
+        return self._start(shape[0], confidence)
+
+    @abstractmethod
+    def _read(self, path: Path, config: EngineConfig) -> Mapping[str, Any]:
+        """Read the file; returns its ``labels`` and ``size``. Raises UserError."""
+
+    @abstractmethod
+    def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
+        """Return a session for ``batch`` frames, and a state of one stream with any values."""
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Return what to say of a file that its runtime does not take."""
+    (first, *_) = str(error).strip().splitlines() or ["no reason given"]
+    return UserError(f"cannot read '{path}' ({first}); export it again")
+
+
+def about_of(checkpoint: Checkpoint, size: tuple[int, int]) -> dict[str, str]:
+    """Return what a file must say of itself to be used by ``FileEngine``; ``size`` is (width, height)."""
+    return {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size)}

@@ -10,16 +10,12 @@ import torch
 from vidseg_ros.engines.step import ExportStep
 
 OPSET = 18
-MOST_FRAMES = 64
 
 
 def to_onnx(step: ExportStep) -> bytes:
     """Return the step as an ONNX model of any number of frames, with the names that ``ExportStep`` gives."""
     inputs, outputs = step.names()
     example = step.example(2)  # one frame would become a constant
-    batch = torch.export.Dim("batch", min=1, max=MOST_FRAMES)
-    states = tuple({0: batch} for _ in example[2:])
-    shapes = ({0: batch}, {0: batch}, *([states] if states else []))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -30,7 +26,7 @@ def to_onnx(step: ExportStep) -> bytes:
             verbose=False,
             input_names=inputs,
             output_names=outputs,
-            dynamic_shapes=shapes,
+            dynamic_shapes=step.dynamic_shapes(),
             opset_version=OPSET,
         )
     assert program is not None

@@ -4,44 +4,85 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openvino
 import torch
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines.cache import cache_folder, cache_key
-from vidseg_ros.engines.exported import Arrays, ExportedEngine, Session
+from vidseg_ros.engines.exported import Arrays, ExportedEngine, FileEngine, Session, unreadable
 from vidseg_ros.engines.step import ExportStep
 
 ANY = -1  # number of frames
+OWNER = "vidseg_ros"  # of what a file says of itself
+
+
+def settings(config: EngineConfig) -> dict[str, Any]:
+    """Return how OpenVINO shall compile a model."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": config.precision,  # left alone, it takes bf16 where the CPU has it
+        # left alone, it takes one thread a physical core, half of what a virtual machine has
+        "INFERENCE_NUM_THREADS": config.threads or len(os.sched_getaffinity(0)),
+        "ENABLE_CPU_PINNING": False,  # a neighbour on a pinned core stalls the step
+    }
+
+
+def open_session(model: openvino.Model, how: dict[str, Any]) -> Session:
+    """Compile a model; one request is enough, since steps come one after another."""
+    request = openvino.Core().compile_model(model, "CPU", how).create_infer_request()
+
+    def session(arrays: Arrays) -> Arrays:
+        # the arrays live until the request is over, so the runtime may read them in place
+        results = request.infer(list(arrays), share_inputs=True)
+        return [results[i] for i in range(len(results))]
+
+    return session
 
 
 class OpenVinoEngine(ExportedEngine):
-    """OpenVINO on the CPU; one request a session, since steps come one after another."""
+    """OpenVINO on the CPU."""
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__(checkpoint, config)
-        self.settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": config.precision,  # left alone, it takes bf16 where the CPU has it
-            # left alone, it takes one thread a physical core, half of what a virtual machine has
-            "INFERENCE_NUM_THREADS": config.threads or len(os.sched_getaffinity(0)),
-            "ENABLE_CPU_PINNING": False,  # a neighbour on a pinned core stalls the step
-        }
+        self.settings = settings(config)
 
-    def _open(self, step: ExportStep, batch: int) -> Session:
+    def _convert(self, step: ExportStep, batch: int) -> Session:
         model = _converted(step)
         set_batch(model, batch)  # kernels for a batch of any size take half as long again
-        request = openvino.Core().compile_model(model, "CPU", self.settings).create_infer_request()
+        return open_session(model, self.settings)
 
-        def session(arrays: Arrays) -> Arrays:
-            # the arrays live until the request is over, so the runtime may read them in place
-            results = request.infer(list(arrays), share_inputs=True)
-            return [results[i] for i in range(len(results))]
 
-        return session
+class OpenVinoFile(FileEngine):
+    """A .xml file with its .bin."""
+
+    def _read(self, path: Path, config: EngineConfig) -> Mapping[str, Any]:
+        self.settings = settings(config)
+        try:
+            model = openvino.Core().read_model(path)
+        except RuntimeError as error:
+            raise unreadable(path, error) from error
+        keys = [[OWNER, key] for key in ("labels", "size")]
+        return {key[1]: model.get_rt_info(key).value for key in keys if model.has_rt_info(key)}
+
+    def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
+        model = openvino.Core().read_model(self.path)
+        blank = [np.zeros((1, *shape(port)), port.element_type.to_dtype()) for port in model.inputs[2:]]
+        set_batch(model, batch)
+        if not confidence:
+            model.remove_result(model.outputs[1].node)
+        return open_session(model, self.settings), blank
+
+
+def shape(port: openvino.Output) -> list[int]:
+    """Return the shape behind the number of frames."""
+    return [dimension.get_length() for dimension in list(port.partial_shape)[1:]]
 
 
 def set_batch(model: openvino.Model, batch: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,8 @@ from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
 from vidseg_ros.networks.folded import fold
 from vidseg_ros.networks.streaming import interleave
+
+MOST_FRAMES = 64  # in a batch of an exported file
 
 
 def hysteresis_of(checkpoint: Checkpoint, config: EngineConfig) -> float:
@@ -86,6 +90,12 @@ class ExportStep(nn.Module):
         states = self.step.state_names
         labels = ["labels", "confidence"] if self.step.confidence else ["labels"]
         return ["frames", "fresh", *states], [*labels, *(f"next_{name}" for name in states)]
+
+    def dynamic_shapes(self) -> tuple[Any, ...]:
+        """Return which dimensions of the arguments are free: the number of frames. For an example of two or more."""
+        batch = torch.export.Dim("batch", min=1, max=MOST_FRAMES)
+        states = tuple({0: batch} for _ in self.step.state_names)
+        return ({0: batch}, {0: batch}, *([states] if states else []))
 
     def example(self, batch: int) -> tuple[Tensor, ...]:
         """Return arguments for ``forward``: black frames and zero states."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines.base import Prediction
+from vidseg_ros.engines.base import Prediction, join, split
 from vidseg_ros.engines.step import InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import State
@@ -53,11 +53,9 @@ class TorchEngine:
         """Segment one frame of each stream: see ``Engine.step``."""
         step = self._step(confidence)
         known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
-        before = known[0] if len(known) == 1 else tuple(torch.cat(parts) for parts in zip(*known, strict=True))
-        labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), before)
+        labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), tuple(join(known, _concatenate)))
         certainty = rest.pop(0).cpu().numpy() if confidence else None
-        after = [tuple(t[i : i + 1] for t in rest) for i in range(len(frames))]
-        return Prediction(labels.cpu().numpy(), certainty), after
+        return Prediction(labels.cpu().numpy(), certainty), split(rest, len(frames))
 
     def _run(self, step: InferenceStep, frames: Tensor, state: State) -> tuple[Tensor, ...]:
         return step(frames, *state)  # type: ignore[no-any-return]
@@ -74,6 +72,10 @@ class TorchEngine:
         self._steps.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts))
 
 
 class CompiledEngine(TorchEngine):

@@ -19,8 +19,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
-from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.engines import Engine, open_engine
+from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.ros.camera import Camera, Received
 from vidseg_ros.ros.conversions import Decoder, find_decoder
@@ -66,9 +65,7 @@ class SegmentationNode(LifecycleNode):
         try:
             parameters = read_parameters(self)
             self._decoder = find_decoder()
-            self._engine = open_engine(
-                load_checkpoint(parameters.model), parameters.engine_config, self.get_logger().warning
-            )
+            self._engine = open_model(parameters.model, parameters.engine_config, self.get_logger().warning)
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()

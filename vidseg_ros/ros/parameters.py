@@ -27,7 +27,7 @@ def _parameter(
 class Parameters:
     """Values are taken when the node is configured."""
 
-    model: str = _parameter("", "Checkpoint (.safetensors) or name of shipped weights; empty: the default weights")
+    model: str = _parameter("", "Checkpoint, name of shipped weights or file of vidseg export; empty: the default")
     engine: str = _parameter(EngineConfig.engine, f"What runs the network: {', '.join(ENGINES)}")
     device: str = _parameter(EngineConfig.device, "Device of the network: auto, cpu, cuda, cuda:1, ...")
     precision: str = _parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(ENGINE_PRECISIONS)}")
