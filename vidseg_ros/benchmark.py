@@ -129,15 +129,15 @@ def _serve(pipe: Connection, case: Case) -> None:
                 states = _advance(engine, batch[i % len(batch)], states)
                 times.append(1e3 * (time.perf_counter() - start))
             pipe.send(times)
-        pipe.send(peak_memory())
+        pipe.send(memory_mb("VmHWM"))
     except UserError as error:
         pipe.send(error)
 
 
-def peak_memory() -> float:
-    """Return the most memory that this process has held, in MB."""
-    status = Path("/proc/self/status").read_text()  # getrusage counts what was before exec, too
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+def memory_mb(what: str, process: int | str = "self") -> float:
+    """Return a line of /proc/PROCESS/status in MB: VmHWM is the most memory held so far, VmRSS that held now."""
+    status = Path(f"/proc/{process}/status").read_text()  # getrusage counts what was before exec, too
+    (line,) = (line for line in status.splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
 
 

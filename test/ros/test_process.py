@@ -20,7 +20,7 @@ from test.ros.conftest import header, picture
 from vidseg_ros.cli.main import main
 from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.demo import FRAME_TIMEOUT
+from vidseg_ros.ros.player import FRAME_TIMEOUT
 from vidseg_ros.ros.transport import PROFILE, use_large_image_transport
 
 NODE = [sys.executable, "-m", "vidseg_ros.ros.node", "--ros-args"]

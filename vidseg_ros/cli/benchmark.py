@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,17 @@ from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
 from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
-from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, image_size, require_writable_json, write_json
+from vidseg_ros.cli.common import (
+    CHECKPOINT_HELP,
+    CONSOLE,
+    flatten,
+    image_size,
+    require_ros,
+    require_writable_json,
+    write_json,
+)
 from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
 
 ENGINES = "torch,openvino,openvino:bf16"
@@ -34,6 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--cameras", type=_counts, default="1", help="streams in one batch, by commas (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as the engine sees fit)")
+    parser.add_argument("--node", action="store_true", help="time the ROS 2 node over DDS instead, with each engine")
+    parser.add_argument("--frames", type=int, default=200, help="with --node: images to send (default: 200)")
+    parser.add_argument("--rate", type=float, help="with --node: images a second (default: after each answer)")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each engine gets (default: 7)")
     parser.add_argument("--steps", type=int, default=5, help="steps in a turn (default: 5)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -42,9 +55,33 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the verb."""
     require_writable_json(options.json)
-    for name in ("rounds", "steps"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} is {getattr(options, name)}; it must be above 0")
+    for name in ("rounds", "steps", "frames", "rate"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"--{name} is {value}; it must be above 0")
+    figures = _node(options) if options.node else _engines(options)
+    _print(figures)
+    write_json(options.json, figures)
+
+
+def _node(options: Namespace) -> dict[str, Any]:
+    """Time the node."""
+    require_ros()
+    from vidseg_ros.ros.benchmark import NodeCase, measure  # noqa: PLC0415
+
+    results = []
+    with Progress(console=CONSOLE, transient=True) as bar:
+        for size, text in product(options.sizes, options.engines.split(",")):
+            case = with_engine(_base(options, size, 1), text)
+            open_model(case.checkpoint, case.config).close()  # say now what is wrong with it, not in the node
+            task = bar.add_task(f"node with {text} at {size[0]}x{size[1]}", total=options.frames)
+            node = NodeCase(case.checkpoint, case.config, size, options.frames, options.rate)
+            results.append(measure(node, partial(bar.advance, task)))
+    return {"results": results}
+
+
+def _engines(options: Namespace) -> dict[str, Any]:
+    """Time engines against the reference."""
     if options.against and not (options.against / "vidseg_ros" / "benchmark.py").is_file():
         raise UserError(f"--against '{options.against}' is no checkout of vidseg_ros; name its top folder")
     races = [_race(options, size, cameras) for size, cameras in product(options.sizes, options.cameras)]
@@ -61,14 +98,16 @@ def main(options: Namespace) -> None:
 
         for cases in races:
             figures["results"] += compare(cases, options.rounds, options.steps, say)
-    _print(figures)
-    write_json(options.json, figures)
+    return figures
+
+
+def _base(options: Namespace, size: tuple[int, int], cameras: int) -> Case:
+    return Case(options.checkpoint, EngineConfig("torch", options.device, options.threads), size, cameras)
 
 
 def _race(options: Namespace, size: tuple[int, int], cameras: int) -> list[Case]:
     """Return the cases of one size: the reference, untuned, and the engines."""
-    tuned = EngineConfig("torch", options.device, options.threads)
-    base = Case(options.checkpoint, tuned, size, cameras)
+    base = _base(options, size, cameras)
     reference = replace(base, config=EngineConfig(device=options.device), reference=True)
     mine = [with_engine(base, text) for text in options.engines.split(",")]
     theirs = [replace(case, code=str(options.against)) for case in mine] if options.against else []
@@ -87,11 +126,12 @@ def _counts(text: str) -> list[int]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    table = Table(title=f"floor {figures['floor_ms']} ms at {figures['floor']}")
-    results = figures["results"]
-    columns = [name for name in results[0] if any(result[name] != "" for result in results)]
-    for column in columns:
-        table.add_column(column)
-    for result in results:
-        table.add_row(*(str(result[column]) for column in columns))
+    """Print one column a result."""
+    results = [flatten(result) for result in figures["results"]]
+    table = Table(title=f"floor {figures['floor_ms']} ms at {figures['floor']}" if "floor" in figures else "")
+    rows = [name for name in results[0] if any(result[name] not in ("", None) for result in results)]
+    for name in ("", *(str(result["engine"]) for result in results)):
+        table.add_column(name)
+    for name in rows[1:]:
+        table.add_row(name, *(str(result[name]) for result in results))
     CONSOLE.print(table)

@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT, require_writable, write_whole
 from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, from_dict
+from vidseg_ros.errors import UserError
 
 CONSOLE = Console(highlight=False)
 CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
@@ -48,6 +50,12 @@ def engine_config(options: Namespace) -> EngineConfig:
     return from_dict(EngineConfig, {item.name: getattr(options, item.name) for item in fields(EngineConfig)})
 
 
+def require_ros() -> None:
+    """Raise UserError where rclpy is missing."""
+    if find_spec("rclpy") is None:
+        raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
+
+
 def require_writable_json(path: Path | None) -> None:
     """Say before the work that its figures could not be written."""
     if path is not None:
@@ -58,6 +66,15 @@ def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
     """Write the figures of a verb to the file the user named, if any."""
     if path is not None:
         write_whole(path, (json.dumps(figures, indent=2) + "\n").encode())
+
+
+def flatten(figures: Mapping[str, Any]) -> dict[str, object]:
+    """Return nested figures as one table: names joined by a space."""
+    flat: dict[str, object] = {}
+    for name, value in figures.items():
+        inner = flatten(value) if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name} {key}".strip(): item for key, item in inner.items()}
+    return flat
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:

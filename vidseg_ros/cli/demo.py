@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ from vidseg_ros.cli.common import (
     DEFAULT_MODEL_HELP,
     add_engine_arguments,
     engine_config,
+    flatten,
     image_size,
     print_table,
+    require_ros,
     require_writable_json,
     write_json,
 )
@@ -53,8 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    if find_spec("rclpy") is None:
-        raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
+    require_ros()
     for name in ("frames", "fps", "rate"):
         value = getattr(options, name)
         if value is not None and not 0 < value < float("inf"):
@@ -70,10 +69,8 @@ def main(options: Namespace) -> None:
     except OSError as error:
         raise UserError(f"cannot write to '{options.output}' ({error.strerror}); name another --output") from error
     figures = _play(options)
-    rows = figures["frames"] | {"resets": figures["resets"]}
-    for name in ("latency_ms", "model_ms"):
-        rows |= {f"{name} {percentile}": value for percentile, value in figures[name].items()}
-    print_table("segmentation over DDS", rows)
+    shown = {name: figures[name] for name in ("frames", "latency_ms", "model_ms", "resets")}
+    print_table("segmentation over DDS", flatten(shown))
     CONSOLE.print(f"results: {options.output}/demo.mp4, demo.png, bag/, node.log")
     write_json(options.json, figures)
 
@@ -81,12 +78,10 @@ def main(options: Namespace) -> None:
 def _play(options: Namespace) -> dict[str, Any]:
     """Start the node, play the source to it, and return the figures."""
     # imported here: `vidseg` works without ROS
-    import rclpy  # noqa: PLC0415
-    from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
-
-    from vidseg_ros.ros.demo import NAMESPACE, Demo, NodeProcess  # noqa: PLC0415
+    from vidseg_ros.ros.demo import NAMESPACE, Recorder  # noqa: PLC0415
+    from vidseg_ros.ros.player import Player  # noqa: PLC0415
+    from vidseg_ros.ros.process import running_node  # noqa: PLC0415
     from vidseg_ros.ros.sources import first, open_source, street_source  # noqa: PLC0415
-    from vidseg_ros.ros.transport import use_large_image_transport  # noqa: PLC0415
 
     if options.input is None:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
@@ -95,19 +90,9 @@ def _play(options: Namespace) -> dict[str, Any]:
     namespace = f"{NAMESPACE}_{os.getpid()}"
     parameters = asdict(engine_config(options)) | {"model": options.checkpoint}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
-    use_large_image_transport()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[sys.argv[0]])
-    process = NodeProcess(
-        namespace, {k: v for k, v in parameters.items() if v not in ("", None)}, options.output / "node.log"
-    )
-    try:
-        with Progress(console=CONSOLE, transient=True) as bar:
+    with running_node(namespace, parameters, options.output / "node.log") as process:
+        recorder = Recorder(namespace, source.fps, options.output)
+        with recorder, Progress(console=CONSOLE, transient=True) as bar:
             task = bar.add_task("play", total=source.count)
-            outcome = Demo(namespace, source, options.output).run(process, options.rate, lambda: bar.advance(task))
-    except ExternalShutdownException:  # SIGTERM
-        raise KeyboardInterrupt from None
-    finally:
-        process.stop()
-        rclpy.try_shutdown()
+            outcome = Player(namespace, source, recorder).run(process, options.rate, lambda: bar.advance(task))
     return outcome.figures()

@@ -14,9 +14,9 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.conversions import BadFrame, compressed_to_rgb, find_decoder, image_to_rgb
+from vidseg_ros.ros.player import REMEMBERED
 
 CODEC = "mp4v"  # the one that OpenCV's wheels can write
-REMEMBERED = 64  # sent frames that wait for their answers
 
 
 class Film:

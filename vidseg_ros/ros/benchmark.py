@@ -1,0 +1,113 @@
+"""How fast the real node answers over DDS, and what it costs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sensor_msgs.msg import Image
+
+from vidseg_ros.benchmark import memory_mb, pictures
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.ros.conversions import to_image
+from vidseg_ros.ros.player import Listener, Player
+from vidseg_ros.ros.process import running_node
+from vidseg_ros.ros.sources import Source, make_header
+
+FPS = 15.0  # of the stamps
+SAMPLES = 10  # of the memory
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class NodeCase:
+    """A node with one camera; network and camera have the same size (width, height)."""
+
+    model: str
+    config: EngineConfig
+    size: tuple[int, int]
+    frames: int
+    rate: float | None = None  # Hz; None sends each image after the labels of the one before
+
+
+class Monitor(Listener):
+    """Watches the node's process while it works."""
+
+    def __init__(self, pid: int, frames: int) -> None:
+        self._pid, self._every = pid, max(frames // SAMPLES, 1)
+        self._count = 0
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+        self.memory: list[float] = []
+
+    def answered(self, output: str, stamp: int, message: Any, data: bytes) -> None:
+        """See ``Listener``."""
+        self._count += 1
+        self._last = time.monotonic(), cpu_seconds(self._pid)
+        self._first = self._first or self._last
+        if self._count % self._every == 0:
+            self.memory.append(round(memory_mb("VmRSS", self._pid), 1))
+
+    @property
+    def cpu_percent(self) -> float | None:
+        """CPU time from the first answer to the last, of one core's."""
+        if self._first is None or self._last == self._first:
+            return None
+        wall, cpu = (last - first for first, last in zip(self._first, self._last, strict=True))
+        return round(100 * cpu / wall, 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the time that a process has computed, of all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Start the node, play a street to it and return the figures."""
+    namespace = f"/vidseg_benchmark_{os.getpid()}"
+    width, height = case.size
+    parameters = asdict(case.config) | {"model": case.model, "size": f"[{width}, {height}]", "diagnostics_period": 0.2}
+    with TemporaryDirectory() as folder, running_node(namespace, parameters, Path(folder) / "node.log") as process:
+        monitor = Monitor(process.pid, case.frames)
+        source = Source(street(case.size, case.frames), case.frames, FPS)
+        player = Player(namespace, source, monitor)
+        outcome = player.run(process, case.rate, progress)
+        player.close()
+    figures = outcome.figures()
+    return {
+        "engine": case.config.engine,
+        "precision": case.config.precision,
+        "size": f"{width}x{height}",
+        "rate": case.rate,
+        **figures,
+        "transport_ms": _difference(figures, "total_ms"),
+        "overhead_percent": _overhead(figures),
+        "first_label_s": round(outcome.first_label - process.started, 2),
+        "cpu_percent": monitor.cpu_percent,
+        "rss_mb": monitor.memory,
+    }
+
+
+def street(size: tuple[int, int], frames: int) -> Iterator[Image]:
+    """Yield a short drive again and again; its pictures are made before the first is taken."""
+    drive = cycle(pictures(size))
+    for index, rgb in enumerate(islice(drive, frames)):
+        yield to_image(rgb, "rgb8", make_header(index / FPS))
+
+
+def _difference(figures: dict[str, Any], part: str) -> dict[str, float]:
+    """Return what of the latency is not ``part``."""
+    return {name: round(value - figures[part][name], 2) for name, value in figures["latency_ms"].items()}
+
+
+def _overhead(figures: dict[str, Any]) -> dict[str, float]:
+    """Return how much of the latency is not the network."""
+    rest = _difference(figures, "model_ms")
+    return {name: round(100 * value / figures["latency_ms"][name], 1) for name, value in rest.items()}
