@@ -52,6 +52,7 @@ setup(
         ],
         # faster engines and files for other runtimes
         "openvino": ["openvino>=2025.0"],  # the fastest on a CPU
+        "int8": ["nncf>=2.14", "openvino>=2025.0"],  # quantises for OpenVINO
         "onnx": [
             "onnx>=1.17",  # the file format
             "onnxruntime>=1.20",  # runs it

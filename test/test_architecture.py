@@ -68,7 +68,7 @@ def test_ros_lives_in_ros_only(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_runtimes_live_in_engines_only(file):
     used = {name.split(".")[0] for name in imports(file)}
-    assert home(file) == "engines" or not used & {"openvino", "onnx", "onnxruntime", "tensorrt"}
+    assert home(file) == "engines" or not used & {"openvino", "nncf", "onnx", "onnxruntime", "tensorrt"}
 
 
 def test_offline_work_needs_no_ros():

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from test.conftest import CPU, SIZE, tiny_network
-from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.benchmark import pictures
+from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines import TorchEngine, open_model
@@ -134,3 +135,29 @@ def test_files_of_others(tmp_path):
     for file in (path, path.with_suffix(".xml")):
         with pytest.raises(UserError, match=r"does not name its labels; use a checkpoint, or a file"):
             open_model(str(file), EngineConfig())
+
+
+def test_int8_is_calibrated_and_close(tmp_path, capsys):
+    """The shipped weights, calibrated on the street, compared with themselves over another drive, batch of two."""
+    pytest.importorskip("nncf")
+    path, size = tmp_path / "x.xml", (160, 96)
+    words = ["export", DEFAULT_CHECKPOINT, str(path), "--int8", "street", "--size", "160x96", "--format"]
+    assert main([*words, "openvino"]) == 0
+    assert 'element_type="i8"' in path.read_text()
+    model, eager = open_model(str(path), EngineConfig(device="cpu")), TorchEngine(load_checkpoint(), CPU)
+    mine, theirs = [None, None], [None, None]
+    for number in range(4):
+        batch = np.stack([pictures(size)[number], pictures(size)[number + 10]])
+        answer, mine = model.step(batch, mine)
+        expected, theirs = eager.step(batch, theirs)
+    assert 0.85 < np.mean(answer.labels == expected.labels) < 1
+    words[2] = str(tmp_path / "x.onnx")
+    assert main([*words, "onnx"]) == 2
+    assert "--int8 does not go with --format onnx; use --format openvino" in capsys.readouterr().err
+
+
+def test_int8_needs_its_library(checkpoint_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vidseg_ros.cli.export.find_spec", lambda name: None)
+    words = ["export", str(checkpoint_file), str(tmp_path / "x.xml"), "--format", "openvino", "--int8", "street"]
+    assert main(words) == 2
+    assert "--int8 needs nncf; install it with: pip install 'vidseg_ros[int8]'" in capsys.readouterr().err

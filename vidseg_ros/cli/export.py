@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidseg_ros.benchmark import pictures
 from vidseg_ros.checkpoint import load_checkpoint, require_writable
 from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, image_size
+from vidseg_ros.config import MotionConfig, SourceConfig
+from vidseg_ros.data.mixture import open_source
 from vidseg_ros.engines.choose import require_installed
 from vidseg_ros.engines.export import FORMATS, export
 from vidseg_ros.errors import UserError
+from vidseg_ros.labels import LabelSet
 
+CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
 NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "torch-export": "torch"}  # format: engine whose runtime it is
 EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"
 
@@ -22,6 +30,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="file to write; it takes frames, fresh and the state by name")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the frames (default: as trained)")
+    parser.add_argument(
+        "--int8",
+        metavar="DATASET",
+        help="convolutions in int8 (openvino), calibrated on moving stills of a folder, or one below $VIDSEG_DATA",
+    )
 
 
 def main(options: Namespace) -> None:
@@ -29,12 +42,23 @@ def main(options: Namespace) -> None:
     suffix = FORMATS[options.format]
     if options.output.suffix != suffix:
         raise UserError(f"'{options.output}' does not end in {suffix}; name it {options.output.with_suffix(suffix)}")
+    if options.int8 and options.format != "openvino":
+        raise UserError(f"--int8 does not go with --format {options.format}; use --format openvino")
     require_installed(NEEDS[options.format])
+    if options.int8 and find_spec("nncf") is None:
+        raise UserError("--int8 needs nncf; install it with: pip install 'vidseg_ros[int8]'")
     require_writable(options.output)
     checkpoint = load_checkpoint(options.checkpoint)
     size = options.size or checkpoint.network.config.input.size
-    parity = export(checkpoint, options.format, options.output, size, pictures(size))
+    clips = calibration(options.int8, size, checkpoint.labels) if options.int8 else []
+    parity = export(checkpoint, options.format, options.output, size, pictures(size), clips)
     CONSOLE.print(
         f"wrote {options.output}: {parity.agreement:.4f} % of the labels as in PyTorch, "
         f"largest relative difference of the state {parity.difference:.1e}"
     )
+
+
+def calibration(dataset: str, size: tuple[int, int], labels: LabelSet) -> list[NDArray[np.uint8]]:
+    """Return clips RGB uint8 (T, H, W, 3) over stills of a data set."""
+    source = open_source(SourceConfig(dataset), CLIP, size, labels, MotionConfig())
+    return [source.draw(number, np.random.default_rng(number)).frames for number in range(CLIPS)]

@@ -19,9 +19,11 @@ from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+Clips = Sequence[NDArray[np.uint8]]
 Exported = tuple[Session, Callable[[Path], object]]
 """What runs a step, and what writes it."""
 AGREEMENT = 99.9  # percent of labels below which nothing is written
+INT8_AGREEMENT = 90.0  # a guard against failed calibration; whether int8 is good enough, only labelled data can say
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,25 @@ class Parity:
 
 
 def export(
-    checkpoint: Checkpoint, kind: str, path: Path, size: tuple[int, int], frames: Sequence[NDArray[np.uint8]]
+    checkpoint: Checkpoint,
+    kind: str,
+    path: Path,
+    size: tuple[int, int],
+    frames: Sequence[NDArray[np.uint8]],
+    clips: Sequence[NDArray[np.uint8]] = (),
 ) -> Parity:
     """Write ``checkpoint`` for frames of ``size`` (width, height) and any batch; ``frames`` (H, W, 3) try it first.
 
-    Raises UserError where labels of fewer than 99.9 % of the pixels agree.
+    With ``clips`` (T, H, W, 3), its convolutions are in int8, calibrated on them. Raises UserError where labels of
+    fewer than 99.9 % of the pixels agree, or 90 % in int8.
     """
     step = ExportStep(InferenceStep(checkpoint.network, True, hysteresis_of(checkpoint, EngineConfig())), *size[::-1])
-    session, write = WRITERS[kind](step, about_of(checkpoint, size))
+    session, write = WRITERS[kind](step, about_of(checkpoint, size), clips)
     parity = _compare(step, session, frames)
-    if parity.agreement < AGREEMENT:
+    least = INT8_AGREEMENT if clips else AGREEMENT
+    if parity.agreement < least:
         raise UserError(
-            f"only {parity.agreement:.3f} % of the labels agree with PyTorch, and {AGREEMENT} % must; "
+            f"only {parity.agreement:.3f} % of the labels agree with PyTorch, and {least} % must; "
             f"'{path}' is not written; try another --format"
         )
     write(path)
@@ -69,7 +78,7 @@ def _compare(step: ExportStep, session: Session, frames: Sequence[NDArray[np.uin
     return Parity(100 * float(np.mean(equal)), difference / largest)
 
 
-def _onnx(step: ExportStep, about: dict[str, str]) -> Exported:
+def _onnx(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
     import onnx  # noqa: PLC0415
     import onnxruntime  # noqa: PLC0415
 
@@ -83,19 +92,23 @@ def _onnx(step: ExportStep, about: dict[str, str]) -> Exported:
     return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_whole(path, data)
 
 
-def _openvino(step: ExportStep, about: dict[str, str]) -> Exported:
+def _openvino(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
     import openvino  # noqa: PLC0415
 
     from vidseg_ros.engines.openvino import OWNER, convert, open_session, settings  # noqa: PLC0415
 
-    model = convert(step)
+    model, how = convert(step), settings(EngineConfig())
+    if clips:
+        from vidseg_ros.engines.quantize import quantize  # noqa: PLC0415
+
+        model = quantize(model, step, open_session(model, how), clips)
     for key, value in about.items():
         model.set_rt_info(value, [OWNER, key])
     write = partial(openvino.save_model, model, compress_to_fp16=False)
-    return open_session(model, settings(EngineConfig())), write
+    return open_session(model, how), write
 
 
-def _torch_export(step: ExportStep, about: dict[str, str]) -> Exported:
+def _torch_export(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
     example = step.example(2)  # one frame would become a constant
     program = torch.export.export(step, example, dynamic_shapes=step.dynamic_shapes(), strict=False)
     module = program.module()
