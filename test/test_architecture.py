@@ -20,17 +20,20 @@ ALLOWED = {
     "data": BASE | {"labels", "config", "simulation"},
     "checkpoint": BASE | {"config", "labels", "networks"},
     "importers": BASE | {"checkpoint", "config", "labels", "networks"},
+    "pictures": BASE,
+    "bags": BASE | {"data"},
     "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels", "engines", "evaluation"},
     "engines": BASE | {"networks", "checkpoint", "config", "labels"},
     "stream": BASE | {"engines", "labels", "config"},
     "benchmark": BASE | {"engines", "simulation", "checkpoint", "config"},
     "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
-    "ros": BASE | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation"},
+    "ros": BASE | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation", "bags", "pictures"},
     "cli": None,  # may use everything
     "__main__": {"cli"},
     "__init__": set(),
 }
-ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces", "cv_bridge", "rosbags"}
+ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
+BAGS_ONLY = {"cv_bridge", "rosbags"}
 
 
 def imports(file):
@@ -65,6 +68,7 @@ def test_ros_lives_in_ros_only(file):
     if file == PACKAGE / "cli" / "demo.py":
         used -= {"rclpy"}  # starts it, inside a function
     assert home(file) == "ros" or not used & ROS_ONLY
+    assert home(file) == "bags" or not used & BAGS_ONLY
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))

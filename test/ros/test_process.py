@@ -17,8 +17,9 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 
 from test.ros.conftest import header, picture
+from vidseg_ros.bags.reader import IMAGE_TYPE
+from vidseg_ros.bags.writer import BagWriter
 from vidseg_ros.cli.main import main
-from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.demo import FRAME_TIMEOUT
 from vidseg_ros.ros.transport import PROFILE, use_large_image_transport

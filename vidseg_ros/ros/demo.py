@@ -20,10 +20,11 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from vidseg_ros.bags.reader import IMAGE_TYPE
+from vidseg_ros.bags.writer import BagWriter
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
 from vidseg_ros.ros.diagnostics import TIMES
-from vidseg_ros.ros.film import REMEMBERED, Film
+from vidseg_ros.ros.film import REMEMBERED, DemoFilm
 from vidseg_ros.ros.sources import Source
 
 NAMESPACE = "/vidseg_demo"  # followed by the number of the process
@@ -107,7 +108,7 @@ class Demo:
         self._answers: dict[int, set[str]] = {}
         self._node = rclpy.create_node("demo", namespace=namespace)
         self._bag = BagWriter(output / "bag", {f"{self._name}/{name}": IMAGE_TYPE for name in OUTPUTS}, "vidseg_demo")
-        self._film = Film(output / "demo.mp4", source.fps)
+        self._film = DemoFilm(output / "demo.mp4", source.fps)
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
         self._publisher = self._node.create_publisher(kind, topic, CAMERA_QOS)
         self._answering = [

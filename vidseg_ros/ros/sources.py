@@ -11,14 +11,13 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vidseg_ros.bags.reader import image_topics, is_bag
 from vidseg_ros.data.readers import Video, read_folder, read_video
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.bag import read_images
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 FRAME_ID = "camera"
-BAG_SUFFIXES = (".mcap", ".db3")
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,15 @@ def open_source(path: Path, fps: float, topic: str) -> Source:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
-    is_bag = path.suffix in BAG_SUFFIXES or any(file.suffix in BAG_SUFFIXES for file in path.glob("*"))
-    if is_bag or (path / "metadata.yaml").is_file():
+    if is_bag(path):
         return _from_bag(path, topic)
     return _from_video(read_video(path) if path.is_file() else read_folder(path, fps))
 
 
 def _from_bag(path: Path, topic: str) -> Source:
-    images = read_images(path, topic)
+    (images,) = image_topics(path, [topic] if topic else [])
     kind = CompressedImage if images.compressed else Image
-    messages = (deserialize_message(data, kind) for data in images.messages)
+    messages = (deserialize_message(data, kind) for _, data in images.messages())
     return Source(messages, images.count, images.fps, images.compressed)
 
 
