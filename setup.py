@@ -57,6 +57,7 @@ setup(
             "onnxruntime>=1.20",  # runs it
             "onnxscript>=0.5",  # torch.onnx writes it with this
         ],
+        "ray": ["ray>=2.10"],  # vidseg replay over several machines
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",

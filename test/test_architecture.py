@@ -82,7 +82,7 @@ def test_offline_work_needs_no_ros():
         "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
         "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
         "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo;"
-        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark"
+        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark, vidseg_ros.cli.replay"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, cast
 
-from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
 from vidseg_ros.bags.reader import TYPES
 from vidseg_ros.errors import UserError
@@ -23,10 +23,11 @@ class BagWriter:
     A bag without its index is not readable. A file beside it keeps the room for that, until the bag is closed.
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str], mark: str) -> None:
+    def __init__(self, path: Path, topics: Mapping[str, str], mark: str, compress: bool = False) -> None:
         """Create the bag folder ``path`` for ``topics`` (name -> message type). Raises UserError.
 
-        A folder is only replaced where the file ``mark`` stands beside it, which says that it was written here.
+        compress: with zstd, inside the file; for what is not written in real time. A folder is only replaced where
+        the file ``mark`` stands beside it, which says that it was written here.
         """
         self._path, self._reserve = path, path.with_name(f"{path.name}.reserve")
         ours = path.with_name(f"{path.name}.{mark}")
@@ -39,6 +40,8 @@ class BagWriter:
             ours.touch()
             self._hold_room()
             self._writer = Writer(path, version=FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
+            if compress:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
         except (WriterError, OSError) as error:
             self._reserve.unlink(missing_ok=True)
