@@ -57,6 +57,7 @@ setup(
             "onnxruntime>=1.20",  # runs it
             "onnxscript>=0.5",  # torch.onnx writes it with this
         ],
+        "teacher": ["transformers>=4.40"],  # vidseg pseudo-label with models of Hugging Face
         "ray": ["ray>=2.10"],  # vidseg replay over several machines
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },

@@ -27,6 +27,9 @@ ALLOWED = {
     "stream": BASE | {"engines", "labels", "config"},
     "benchmark": BASE | {"engines", "simulation", "checkpoint", "config"},
     "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
+    "replay": BASE
+    | {"stream", "evaluation", "metrics", "bags", "pictures", "data", "engines", "checkpoint", "config", "labels"},
+    "pseudo": BASE | {"replay", "bags", "metrics", "networks", "data", "checkpoint", "config", "labels"},
     "ros": BASE | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation", "bags", "pictures"},
     "cli": None,  # may use everything
     "__main__": {"cli"},
@@ -82,7 +85,7 @@ def test_offline_work_needs_no_ros():
         "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
         "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
         "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo;"
-        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark, vidseg_ros.cli.replay"
+        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark, vidseg_ros.cli.replay, vidseg_ros.cli.pseudo_label"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

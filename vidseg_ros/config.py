@@ -163,6 +163,23 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True)
+class PseudoConfig:
+    """Which labels of a teacher are kept: ``vidseg pseudo-label``."""
+
+    confidence: float = 0.9  # probability of the label, averaged over the views
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25)  # of the teacher's input size
+    flip: bool = True  # look at the mirrored frame, too
+    agreement: bool = True  # the label must be that of the frames before and after, along the flow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence < 1:
+            raise UserError(f"confidence is {self.confidence}; use 0 to below 1")
+        if not self.scales:
+            raise UserError("scales is empty; give at least one")
+        require_positive(scales=min(self.scales))
+
+
+@dataclass(frozen=True)
 class MotionConfig:
     """The random camera over a still (data/stills.py). Speeds and spreads are standard deviations."""
 
