@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import torch
@@ -11,19 +14,28 @@ from torch import Tensor
 DIS_PRESET = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep OpenCV to one thread: the flow depends on their number, and to change it takes milliseconds."""
+    threads = cv2.getNumThreads()
+    if threads != 1:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        if threads != 1:
+            cv2.setNumThreads(threads)
+
+
+@one_thread()
 def estimate_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tensor:
     """Estimate where each pixel of ``first`` lies in ``second``: (dx, dy) in pixels, float32 (H, W, 2).
 
-    Both RGB uint8 (H, W, 3). Dense inverse search (Kroeger et al. 2016), as GRFP takes it for its evaluation. It runs
-    on one thread: OpenCV's result depends on their number.
+    Both RGB uint8 (H, W, 3). Dense inverse search (Kroeger et al. 2016), as GRFP takes it for its evaluation.
     """
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        return torch.from_numpy(np.asarray(cv2.DISOpticalFlow.create(DIS_PRESET).calc(*grey, None), np.float32))  # type: ignore[call-overload]
-    finally:
-        cv2.setNumThreads(threads)
+    flow = cv2.DISOpticalFlow.create(DIS_PRESET).calc(*grey, None)  # type: ignore[call-overload]
+    return torch.from_numpy(np.asarray(flow, np.float32))
 
 
 def destinations(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,7 @@ from vidseg_ros.config import ReplayConfig
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.labels import find_label_set
+from vidseg_ros.metrics.flow import one_thread
 from vidseg_ros.replay.course import Course
 from vidseg_ros.replay.moments import Look
 from vidseg_ros.replay.outputs import Outputs
@@ -57,9 +58,9 @@ class Run:
         """Replay all; whatever ends it, results are written."""
         complete = False
         try:
-            with Outputs(
-                self.folder, self.recording.camera, self.recording.fps, self.labels, len(self.players)
-            ) as outputs:
+            count = len(self.players)
+            outputs = Outputs(self.folder, self.recording.camera, self.recording.fps, self.labels, count)
+            with one_thread(), outputs:
                 for shot in self._shots():
                     self._step(shot, outputs)
                     progress()
