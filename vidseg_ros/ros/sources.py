@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from rclpy.serialization import deserialize_message
@@ -63,6 +63,12 @@ def first(source: Source, frames: int | None) -> Source:
     if frames is None:
         return source
     return replace(source, messages=islice(source.messages, frames), count=min(source.count, frames))
+
+
+def repeat(sources: Sequence[Source]) -> Source:
+    """Play sources of one kind one after another, as a player that loops does: stamps jump back between them."""
+    messages = chain.from_iterable(source.messages for source in sources)
+    return replace(sources[0], messages=messages, count=sum(source.count for source in sources))
 
 
 def make_header(seconds: float) -> Header:
