@@ -69,22 +69,23 @@ def _units(course: Courses) -> list[Counts]:
 
 def _values(units: Sequence[Counts], draws: NDArray[np.int64], labels: LabelSet) -> NDArray[np.float64]:
     """Return the figures of all units, and then those of each draw: (1 + draws, figures)."""
-    stacked = {
-        name: {state: torch.stack([unit[name][state] for unit in units]) for state in states}
+    weights = torch.from_numpy(np.vstack([np.ones(len(units), np.int64), draws]))
+    sums = {
+        name: {state: _sums(torch.stack([unit[name][state] for unit in units]), weights) for state in states}
         for name, states in units[0].items()
     }
-    scores = VideoScores(labels)
-    rows = [np.ones(len(units), np.int64), *draws]
-    return np.array([[figures(_weighted(stacked, row), scores)[name].item() for name in FIGURES] for row in rows])
+    scores, rows = VideoScores(labels), []
+    for row in range(len(weights)):
+        drawn = {name: {state: value[row] for state, value in states.items()} for name, states in sums.items()}
+        values = figures(drawn, scores)
+        rows.append([values[name].item() for name in FIGURES])
+    return np.array(rows)
 
 
-def _weighted(stacked: Counts, row: NDArray[np.int64]) -> Counts:
-    weights = torch.from_numpy(row)
-    return {name: {state: _sum(value, weights) for state, value in states.items()} for name, states in stacked.items()}
-
-
-def _sum(value: Tensor, weights: Tensor) -> Tensor:
-    return (value * weights.to(value.dtype).view(-1, *[1] * (value.ndim - 1))).sum(0)
+def _sums(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sums (draws, ...) of the values (units, ...)."""
+    flat = weights.to(values.dtype) @ values.flatten(1) if values.ndim > 1 else weights.to(values.dtype) @ values
+    return flat.view(len(weights), *values.shape[1:])
 
 
 def _intervals(values: NDArray[np.float64]) -> dict[str, Interval]:

@@ -76,11 +76,11 @@ def figures(counts: Counts, scores: VideoScores) -> dict[str, Any]:
 
     scores: lends its formulas; what it held is lost.
     """
+    metrics = scores.metrics
     for name, states in counts.items():
-        for state, value in states.items():
-            setattr(scores.metrics[name], state, value)
+        vars(metrics[name]).update(states)  # setattr of a module looks at each value for long
     # the functions of the classes: torchmetrics wraps those of the objects, and warns that nothing was fed
-    computed = {name: type(metric).compute(metric) for name, metric in scores.metrics.items()}
+    computed = {name: type(metric).compute(metric) for name, metric in metrics.items()}
     flicker, windows = computed["flicker"], {name: computed[name] for name in ("vc8", "vc16")}
     plain = {**computed["score"], **computed["stability"], **windows, **computed["tc"]}
     return plain | {
