@@ -28,10 +28,10 @@ FRAMES, SIZE = 10_000, (160, 120)
 SCENES = 100  # frames that are drawn; the bag repeats them there and back
 
 
-def replay(*arguments):
+def replay(*arguments, cwd=None):
     """Run the verb; returns its wall time in seconds and its peak memory in MB."""
     start = time.monotonic()
-    subprocess.run([sys.executable, "-m", "vidseg_ros", "replay", *map(str, arguments)], check=True)
+    subprocess.run([sys.executable, "-m", "vidseg_ros", "replay", *map(str, arguments)], check=True, cwd=cwd)
     return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
@@ -39,7 +39,8 @@ def camvid(folder):
     """Return the figures of the shipped pair on CamVid val, at 15 Hz, with its report's size."""
     val = find_dataset("camvid/val")
     checkpoints = ("--checkpoint", PAIR[0], "--compare", PAIR[1])
-    replay(val / "frames", "--labels", val / "labels", *checkpoints, "--output", folder)
+    data = ("frames", "--labels", "labels", "--fps", 15)
+    replay(*data, *checkpoints, "--output", folder, cwd=val)
     metrics = json.loads((folder / "metrics.json").read_text())
     keys = ("checkpoint", "intervals")
     names = metrics["compare"]["difference"]

@@ -89,7 +89,7 @@ def test_a_real_difference_is_found_and_chance_is_not(monkeypatch):
     comparison = compare([[blocks(truth, bad)], [blocks(truth, good)]], CAMVID)
     assert comparison.difference["acc"].low > 20 and comparison.difference["flicker"].high < -10
     text = verdict(comparison, "old", "new")
-    assert text.startswith("The difference is real: new is better in miou, acc") and "flicker" in text
+    assert text.startswith("The difference is real: new is better in mIoU, Acc") and "Raw flicker rate" in text
     same = compare([[blocks(truth, good)], [blocks(truth, good)]], CAMVID)
     assert same.difference["acc"].value == 0.0 and not same.difference["acc"].excludes_zero
     assert verdict(same, "old", "new").startswith("No difference is certain")

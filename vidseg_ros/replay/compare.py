@@ -108,11 +108,11 @@ def verdict(comparison: Comparison, first: str, second: str) -> str:
         if interval.value is None:
             continue
         if not interval.excludes_zero:
-            open_.append(name)
+            open_.append(FIGURES[name])
         elif (interval.value < 0) == (name in LOWER_IS_BETTER):
-            better.append(name)
+            better.append(FIGURES[name])
         else:
-            worse.append(name)
+            worse.append(FIGURES[name])
     kinds = (("better", better), ("worse", worse))
     real = " and ".join(f"{kind} in {', '.join(names)}" for kind, names in kinds if names)
     certain = f"The difference is real: {second} is {real} than {first}." if real else "No difference is certain."

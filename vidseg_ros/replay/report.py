@@ -17,18 +17,6 @@ from vidseg_ros.replay.run import MARKS
 from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, VideoScores, figures
 from vidseg_ros.replay.summary import Recorded, Summary
 
-NAMES = {
-    "miou": "mIoU",
-    "acc": "Acc",
-    "cons": "Cons",
-    "consw": "ConsW",
-    "vc8": "VC8",
-    "vc16": "VC16",
-    "tc": "TC (as published)",
-    "tc_visible": "TC (occlusion-aware)",
-    "trajectory": "Trajectory consistency",
-    "flicker": "Raw flicker rate",
-}
 TIMES = "latency.html"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 900px; margin: 2em auto; padding: 0 1em; }
@@ -93,11 +81,11 @@ def _summary_table(summary: Summary) -> str:
     names = summary.config.checkpoints
     header = ["percent", *names, *(["difference", ""] if len(names) > 1 else [])]
     rows = []
-    for key in FIGURES:
+    for key, title in FIGURES.items():
         intervals = [intervals[key] for intervals in summary.comparison.checkpoints]
         if all(interval.value is None for interval in intervals):
             continue
-        row = [NAMES[key] + (" (lower is better)" if key in LOWER_IS_BETTER else ""), *map(_interval, intervals)]
+        row = [title + (" (lower is better)" if key in LOWER_IS_BETTER else ""), *map(_interval, intervals)]
         if len(names) > 1:
             difference = summary.comparison.difference[key]
             row += [_interval(difference, "+"), "real" if difference.excludes_zero else "open"]
@@ -132,7 +120,8 @@ def _over_time(summary: Summary, recorded: Recorded) -> str:
     for key in ("cons", "tc_visible", "flicker"):
         series = {name: [_known(values[key].item()) for values in blocks] for name, blocks in found.items()}
         if any(value is not None for line in series.values() for value in line):
-            unit = f"{NAMES[key]}, percent, over {course['block_frames']} frames"
+            length = course["block_frames"]
+            unit = f"{FIGURES[key]}, percent, " + (f"over {length} frames" if length > 1 else "frame by frame")
             parts.append(line_chart(course["starts"], series, unit))
     return "".join(parts)
 

@@ -19,7 +19,20 @@ Counts = Mapping[str, Mapping[str, Tensor]]
 """What the accumulators hold: metric -> state -> tensor. Counts of two stretches of video add up."""
 
 MAX_BLOCKS = 256  # kept of one video; more are joined two by two
-FIGURES = ("miou", "acc", "cons", "consw", "vc8", "vc16", "tc", "tc_visible", "trajectory", "flicker")
+FIGURES = {
+    "miou": "mIoU",
+    "acc": "Acc",
+    "cons": "Cons",
+    "consw": "ConsW",
+    "vc8": "VC8",
+    "vc16": "VC16",
+    "tc": "TC (as published)",
+    "tc_visible": "TC (occlusion-aware)",
+    "trajectory": "Trajectory consistency",
+    "flicker": "Raw flicker rate",
+}
+"""Keys of metrics.json, and what people call them."""
+
 LOWER_IS_BETTER = ("consw", "flicker")
 
 
