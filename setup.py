@@ -19,7 +19,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
         (f"{SHARE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
-        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.yaml"))), f"{NAME}/ros/fastdds.xml"]),
+        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), f"{NAME}/ros/fastdds.xml"]),
         (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
         # pip installs console scripts into bin/; `ros2 run` and launch look here
         (f"lib/{NAME}", ["resource/segmentation_node", "resource/vidseg"]),
@@ -58,6 +58,8 @@ setup(
             "onnxruntime>=1.20",  # runs it
             "onnxscript>=0.5",  # torch.onnx writes it with this
         ],
+        "teacher": ["transformers>=4.40"],  # vidseg pseudo-label with models of Hugging Face
+        "ray": ["ray>=2.10"],  # vidseg replay over several machines
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",

@@ -20,17 +20,24 @@ ALLOWED = {
     "data": BASE | {"labels", "config", "simulation"},
     "checkpoint": BASE | {"config", "labels", "networks"},
     "importers": BASE | {"checkpoint", "config", "labels", "networks"},
+    "pictures": BASE,
+    "bags": BASE | {"data"},
     "training": BASE | {"networks", "losses", "data", "checkpoint", "config", "labels", "engines", "evaluation"},
     "engines": BASE | {"networks", "checkpoint", "config", "labels"},
     "stream": BASE | {"engines", "labels", "config"},
     "benchmark": BASE | {"engines", "simulation", "checkpoint", "config"},
     "evaluation": BASE | {"stream", "metrics", "data", "engines", "labels", "config"},
-    "ros": BASE | {"benchmark", "stream", "config", "labels", "checkpoint", "engines", "data", "simulation"},
+    "replay": BASE
+    | {"stream", "evaluation", "metrics", "bags", "pictures", "data", "engines", "checkpoint", "config", "labels"},
+    "pseudo": BASE | {"replay", "bags", "metrics", "networks", "data", "checkpoint", "config", "labels"},
+    "ros": BASE
+    | {"benchmark", "stream", "config", "labels", "checkpoint", "engines", "data", "simulation", "bags", "pictures"},
     "cli": None,  # may use everything
     "__main__": {"cli"},
     "__init__": set(),
 }
-ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces", "cv_bridge", "rosbags"}
+ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
+BAGS_ONLY = {"cv_bridge", "rosbags"}
 
 
 def imports(file):
@@ -63,6 +70,7 @@ def test_imports_run_downwards(file):
 def test_ros_lives_in_ros_only(file):
     used = {name.split(".")[0] for name in imports(file)}
     assert home(file) == "ros" or not used & ROS_ONLY
+    assert home(file) == "bags" or not used & BAGS_ONLY
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
@@ -76,7 +84,7 @@ def test_offline_work_needs_no_ros():
         "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
         "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
         "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo;"
-        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark"
+        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark, vidseg_ros.cli.replay, vidseg_ros.cli.pseudo_label"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

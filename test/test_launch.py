@@ -1,10 +1,16 @@
 """The launch file, run by the real launch where that is installed."""
 
 import os
+import shutil
 import signal
 import subprocess
 
+import numpy as np
 import pytest
+
+from test.bags.making import write_bag
+from test.replay.conftest import messages
+from vidseg_ros.bags.reader import image_topics
 
 launch = pytest.importorskip("launch", reason="ROS 2 launch is not installed")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed")
@@ -16,8 +22,8 @@ except (PackageNotFoundError, LookupError):
     pytest.skip("vidseg_ros is not on AMENT_PREFIX_PATH", allow_module_level=True)
 
 
-def ros2_launch(*arguments):
-    command = ["ros2", "launch", "vidseg_ros", "seg.launch.py", *arguments]
+def ros2_launch(*arguments, file="seg.launch.py"):
+    command = ["ros2", "launch", "vidseg_ros", file, *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -57,3 +63,36 @@ def test_parameters_of_a_file_and_overrides(checkpoint_file, tmp_path):
     )
     wait_for(process, "segmenting image/compressed")
     stop(process)
+
+
+@pytest.fixture
+def drive_bag(tmp_path):
+    if shutil.which("ros2") is None or subprocess.run(["ros2", "bag", "--help"], check=False).returncode:
+        pytest.skip("ros2 bag is not installed")
+    frames = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), dtype=np.uint8)
+    return write_bag(tmp_path / "drive", {"/front/image_raw": messages(frames)})
+
+
+def replay_arguments(bag, checkpoint_file, tmp_path):
+    model = (f"model:={checkpoint_file}", "device:=cpu", "image:=/front/image_raw")
+    return f"bag:={bag}", f"output:={tmp_path}/answers", *model
+
+
+def test_replay_plays_a_bag_records_and_ends(drive_bag, checkpoint_file, tmp_path):
+    process = ros2_launch(*replay_arguments(drive_bag, checkpoint_file, tmp_path), file="replay.launch.py")
+    output, _ = process.communicate(timeout=90)
+    assert "Traceback" not in output
+    (labels,) = image_topics(tmp_path / "answers", ["/segmentation/label"])
+    stamps = [labels.deserialize(data).header.stamp for _, data in labels.messages()]
+    assert len(stamps) > 20
+    assert {stamp.sec for stamp in stamps} <= {1_700_000_000, 1_700_000_001, 1_700_000_002}
+
+
+def test_replay_survives_loops(drive_bag, checkpoint_file, tmp_path):
+    arguments = (*replay_arguments(drive_bag, checkpoint_file, tmp_path), "loop:=true", "rate:=3.0")
+    process = ros2_launch(*arguments, file="replay.launch.py")
+    for _ in range(2):
+        assert "time ran back" in wait_for(process, "state reset")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert "Traceback" not in output

@@ -139,6 +139,47 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
+class ReplayConfig:
+    """What is done with every input."""
+
+    checkpoint: str
+    compare: str = ""  # a second checkpoint
+    topics: tuple[str, ...] = ()  # cameras of bags; none: the only one
+    labels: str = ""  # label topic or folder of ground truth
+    palette: str = ""  # label set of the ground truth; none: that of the checkpoint
+    fps: float = 15.0  # of folders of images
+    frames: int | None = None  # at most
+    # what `auto` takes depends on what is installed; PyTorch is everywhere, and the same everywhere
+    engine: EngineConfig = field(default_factory=lambda: EngineConfig(engine="torch"))
+    stream: StreamConfig = field(default_factory=StreamConfig)
+
+    def __post_init__(self) -> None:
+        require_positive(fps=self.fps, frames=1 if self.frames is None else self.frames)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """One or two."""
+        return [self.checkpoint, *([self.compare] if self.compare else [])]
+
+
+@dataclass(frozen=True)
+class PseudoConfig:
+    """Which labels of a teacher are kept: ``vidseg pseudo-label``."""
+
+    confidence: float = 0.9  # probability of the label, averaged over the views
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25)  # of the teacher's input size
+    flip: bool = True  # look at the mirrored frame, too
+    agreement: bool = True  # the label must be that of the frames before and after, along the flow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence < 1:
+            raise UserError(f"confidence is {self.confidence}; use 0 to below 1")
+        if not self.scales:
+            raise UserError("scales is empty; give at least one")
+        require_positive(scales=min(self.scales))
+
+
+@dataclass(frozen=True)
 class MotionConfig:
     """The random camera over a still (data/stills.py). Speeds and spreads are standard deviations."""
 

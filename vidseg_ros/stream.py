@@ -64,6 +64,10 @@ class FrameStream:
         self.state = None
         self._last = None
 
+    def resume(self, last: Frame, state: Any) -> None:
+        """Go on behind the frame ``last``, with the state that a stream had after it."""
+        self.state, self._last = state, last
+
     def _admit(self, frame: Frame) -> str:
         """Forget the past where ``frame`` does not continue it; returns why, or ""."""
         reason = self._break(self._last, frame) if self._last else ""

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
 from test.ros.conftest import header, picture
-from vidseg_ros.errors import UserError
-from vidseg_ros.ros.conversions import (
+from vidseg_ros.bags.decoding import (
     BadFrame,
     CvBridgeDecoder,
     RosbagsDecoder,
@@ -20,8 +19,9 @@ from vidseg_ros.ros.conversions import (
     encoding_family,
     find_decoder,
     image_to_rgb,
-    to_image,
 )
+from vidseg_ros.errors import UserError
+from vidseg_ros.ros.conversions import to_image
 
 DECODER = RosbagsDecoder()
 

@@ -17,8 +17,9 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 
 from test.ros.conftest import header, picture
+from vidseg_ros.bags.reader import IMAGE_TYPE
+from vidseg_ros.bags.writer import BagWriter
 from vidseg_ros.cli.main import main
-from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.player import FRAME_TIMEOUT
 from vidseg_ros.ros.transport import PROFILE, use_large_image_transport
@@ -198,6 +199,22 @@ def test_demo_replaces_no_bag_of_somebody_else(tmp_path, checkpoint_file):
     assert result.returncode == 2
     assert "was not written by this command" in result.stderr
     assert (tmp_path / "bag" / "metadata.yaml").read_text() == "mine"
+
+
+def test_demo_loops_a_bag_and_the_node_starts_afresh_each_time(tmp_path, checkpoint_file):
+    """What `ros2 bag play --loop` does, without it: time jumps back twice, and nothing is lost."""
+    with BagWriter(tmp_path / "loop", {"/image": IMAGE_TYPE}, "test") as bag:
+        for i in range(5):
+            bag.write("/image", i, serialize_message(to_image(picture(seed=i), "rgb8", header(1 + i / 10))))
+    out = tmp_path / "out"
+    arguments = ("--input", tmp_path / "loop", "--checkpoint", checkpoint_file, "--output", out, "--device", "cpu")
+    ran = run("demo", *arguments, "--loops", 3, "--json", out / "figures.json")
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads((out / "figures.json").read_text())
+    assert (figures["frames"]["processed"], figures["frames"]["labels"], figures["resets"]) == (15, 15, 2)
+    with AnyReader([out / "bag"]) as reader:
+        labels = [bytes(data) for c, _, data in reader.messages() if c.topic.endswith("/label")]
+    assert sorted(labels[:3]) == sorted(labels[:1] * 3), "each lap is the first one"
 
 
 def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):

@@ -42,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=int, help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
     )
+    parser.add_argument("--loops", type=int, default=1, help="play --input so many times (default: 1)")
     parser.add_argument(
         "--fps", type=float, default=DEFAULT_FPS, help=f"stamps of a folder's images (default: {DEFAULT_FPS:.0f})"
     )
@@ -54,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the verb."""
     require_ros()
-    for name in ("frames", "fps", "rate"):
+    for name in ("frames", "fps", "rate", "loops"):
         value = getattr(options, name)
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}; it must be above 0")
@@ -81,12 +82,13 @@ def _play(options: Namespace) -> dict[str, Any]:
     from vidseg_ros.ros.demo import NAMESPACE, Recorder  # noqa: PLC0415
     from vidseg_ros.ros.player import Player  # noqa: PLC0415
     from vidseg_ros.ros.process import running_node  # noqa: PLC0415
-    from vidseg_ros.ros.sources import first, open_source, street_source  # noqa: PLC0415
+    from vidseg_ros.ros.sources import first, open_source, repeat, street_source  # noqa: PLC0415
 
     if options.input is None:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
     else:
-        source = first(open_source(options.input, options.fps, options.topic), options.frames)
+        laps = (open_source(options.input, options.fps, options.topic) for _ in range(options.loops))
+        source = repeat([first(lap, options.frames) for lap in laps])
     namespace = f"{NAMESPACE}_{os.getpid()}"
     parameters = asdict(engine_config(options)) | {"model": options.checkpoint}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}

@@ -15,6 +15,8 @@ VERBS = {
     "evaluate": "measure a checkpoint on labelled sequences",
     "export": "write a checkpoint for another runtime",
     "import-weights": "convert an official ESPNet or F2F file",
+    "pseudo-label": "label video with a teacher, for training",
+    "replay": "judge checkpoints on bags, videos and folders, and report",
     "train": "train a network",
 }
 

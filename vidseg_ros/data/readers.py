@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.config import ReplayConfig
 from vidseg_ros.data.images import image_files, read_rgb
 from vidseg_ros.errors import UserError
 
-DEFAULT_FPS = 15.0  # of images whose rate nobody tells
+DEFAULT_FPS = ReplayConfig.fps  # of images whose rate nobody tells
 
 
 @dataclass(frozen=True)

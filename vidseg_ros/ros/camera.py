@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
@@ -19,9 +18,11 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from vidseg_ros.bags.decoding import Decoder, compressed_to_rgb, encoding_family, image_to_rgb
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import describe
-from vidseg_ros.ros.conversions import Decoder, compressed_to_rgb, encoding_family, image_to_rgb, to_image
+from vidseg_ros.pictures import blend
+from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.diagnostics import Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
 from vidseg_ros.stream import Frame, FrameStream, Segmentation
@@ -197,8 +198,3 @@ def read_stamp(data: bytes) -> float:
     little = data[1] & 1
     seconds, nanoseconds = struct.unpack_from("<iI" if little else ">iI", data, STAMP_END - 8)
     return float(seconds + nanoseconds * 1e-9)
-
-
-def blend(rgb: NDArray[np.uint8], color: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    """Mix label colours into a picture, both RGB uint8 (H, W, 3)."""
-    return np.asarray(cv2.addWeighted(rgb, 1.0 - opacity, color, opacity, 0.0), np.uint8)

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vidseg_ros.ros.bag import IMAGE_TYPE, BagWriter
-from vidseg_ros.ros.film import Film
+from vidseg_ros.bags.reader import IMAGE_TYPE
+from vidseg_ros.bags.writer import BagWriter
+from vidseg_ros.ros.film import DemoFilm
 from vidseg_ros.ros.player import Listener
 
 NAMESPACE = "/vidseg_demo"  # followed by the number of the process
@@ -21,7 +22,7 @@ class Recorder(Listener):
     def __init__(self, namespace: str, fps: float, output: Path) -> None:
         self._topics = {name: f"{namespace}/segmentation/{name}" for name in self.outputs}
         self._bag = BagWriter(output / "bag", dict.fromkeys(self._topics.values(), IMAGE_TYPE), "vidseg_demo")
-        self._film = Film(output / "demo.mp4", fps)
+        self._film = DemoFilm(output / "demo.mp4", fps)
 
     def sent(self, stamp: int, message: Any) -> None:
         """See ``Listener``."""

@@ -19,10 +19,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
+from vidseg_ros.bags.decoding import Decoder, find_decoder
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.ros.camera import Camera, Received
-from vidseg_ros.ros.conversions import Decoder, find_decoder
 from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.label_info import publish_label_info
 from vidseg_ros.ros.latest import LatestQueue

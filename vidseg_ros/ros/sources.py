@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vidseg_ros.bags.reader import image_topics, is_bag
 from vidseg_ros.data.readers import Video, read_folder, read_video
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.bag import read_images
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 FRAME_ID = "camera"
-BAG_SUFFIXES = (".mcap", ".db3")
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,15 @@ def open_source(path: Path, fps: float, topic: str) -> Source:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
-    is_bag = path.suffix in BAG_SUFFIXES or any(file.suffix in BAG_SUFFIXES for file in path.glob("*"))
-    if is_bag or (path / "metadata.yaml").is_file():
+    if is_bag(path):
         return _from_bag(path, topic)
     return _from_video(read_video(path) if path.is_file() else read_folder(path, fps))
 
 
 def _from_bag(path: Path, topic: str) -> Source:
-    images = read_images(path, topic)
+    (images,) = image_topics(path, [topic] if topic else [])
     kind = CompressedImage if images.compressed else Image
-    messages = (deserialize_message(data, kind) for data in images.messages)
+    messages = (deserialize_message(data, kind) for _, data in images.messages())
     return Source(messages, images.count, images.fps, images.compressed)
 
 
@@ -65,6 +63,12 @@ def first(source: Source, frames: int | None) -> Source:
     if frames is None:
         return source
     return replace(source, messages=islice(source.messages, frames), count=min(source.count, frames))
+
+
+def repeat(sources: Sequence[Source]) -> Source:
+    """Play sources of one kind one after another, as a player that loops does: stamps jump back between them."""
+    messages = chain.from_iterable(source.messages for source in sources)
+    return replace(sources[0], messages=messages, count=sum(source.count for source in sources))
 
 
 def make_header(seconds: float) -> Header:

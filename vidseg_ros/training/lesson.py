@@ -141,7 +141,7 @@ class Lesson(LightningModule):
     def validation_step(self, number: int, index: int) -> None:
         """Run the sequence ``number``, where there are so many."""
         if number < len(self.validation):
-            self.judge.add(self.validation[number])
+            self.judge.run(self.validation[number])
 
     def on_validation_epoch_end(self) -> None:
         """Log what ``vidseg evaluate`` would say."""

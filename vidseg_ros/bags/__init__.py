@@ -1,0 +1,1 @@
+"""Bags and image messages without ROS."""

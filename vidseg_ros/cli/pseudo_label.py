@@ -1,0 +1,105 @@
+"""``vidseg pseudo-label``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from vidseg_ros.bags.decoding import BadFrame
+from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
+from vidseg_ros.config import PseudoConfig, ReplayConfig
+from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import CITYSCAPES, IGNORE
+from vidseg_ros.pseudo.labeling import label
+from vidseg_ros.pseudo.teacher import Teacher, open_teacher
+from vidseg_ros.pseudo.writing import CityscapesLabels, Scenes, cityscapes_shots
+from vidseg_ros.replay.sources import Shot, open_recordings
+
+EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    default = PseudoConfig()
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="a bag, a video, a folder of images, a Cityscapes split"
+    )
+    parser.add_argument("--teacher", required=True, help="a checkpoint, or hf:NAME for a model of Hugging Face")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="data set to write; for a Cityscapes split, its root: labels only"
+    )
+    parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of hf: teachers (default: %(default)s)")
+    parser.add_argument("--topic", action="append", default=[], help="image topic of a bag that has several")
+    parser.add_argument(
+        "--fps", type=float, default=ReplayConfig.fps, help="of a folder of images (default: %(default).0f)"
+    )
+    parser.add_argument(
+        "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scales", type=_numbers, default=default.scales, help="of the teacher's input (default: 0.75,1,1.25)"
+    )
+    parser.add_argument("--no-flip", dest="flip", action="store_false", help="do not look at mirrored frames, too")
+    parser.add_argument(
+        "--no-agreement", dest="agreement", action="store_false", help="keep labels that change along the flow"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ArgumentTypeError(f"'{text}' is no list of numbers; write it like 0.75,1,1.25") from error
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    config = PseudoConfig(options.confidence, options.scales, options.flip, options.agreement)
+    if options.fps <= 0:
+        raise UserError(f"--fps is {options.fps}; it must be above 0")
+    require_writable_json(options.json)
+    teacher = open_teacher(options.teacher, options.labels, config)
+    counts = np.zeros(IGNORE + 1, np.int64)
+    frames = 0
+    with Progress(console=CONSOLE, transient=True) as bar:
+        for shots, save, count in _work(options, teacher):
+            task = bar.add_task("label", total=count)
+            for labelled in label(shots, teacher, config):
+                save(labelled)
+                counts += np.bincount(labelled.labels.ravel(), minlength=len(counts))
+                frames += 1
+                bar.advance(task)
+    figures = _figures(frames, counts, teacher)
+    print_table(f"labels of {options.teacher}", figures["per_class"] | {"labelled": figures["labelled"]})
+    CONSOLE.print(f"{frames} frames in {options.output}", soft_wrap=True)
+    write_json(options.json, figures)
+
+
+def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Shot], Any, int]]:
+    """Yield the frames of each video, what saves their labels, and how many there are."""
+    for path in options.inputs:
+        if is_cityscapes(path):
+            split = CityscapesLabels(options.output, path.resolve().name, teacher.labels)
+            yield cityscapes_shots(path), split.save, len(cityscapes_frames(path))
+            continue
+        for recording in open_recordings(path, options.topic, options.fps):
+            name = "_".join(part for part in (path.stem, recording.camera) if part)
+            scenes = Scenes(options.output, name, recording.fps, teacher.labels)
+            usable = (shot for shot in recording.shots() if not isinstance(shot, BadFrame))
+            yield usable, scenes.save, recording.count
+
+
+def _figures(frames: int, counts: Any, teacher: Teacher) -> dict[str, Any]:
+    """Return the shares of all pixels, in percent, that have labels, and each label."""
+    if not frames:
+        raise UserError("the inputs hold no usable frame; record them again")
+    shares = (100 * counts / counts.sum()).round(2).tolist()
+    per_class = dict(zip(teacher.labels.names, shares, strict=False))
+    return {"frames": frames, "labelled": round(100 - shares[IGNORE], 2), "per_class": per_class}

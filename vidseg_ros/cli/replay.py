@@ -1,0 +1,142 @@
+"""``vidseg replay``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rich.progress import Progress
+
+from vidseg_ros.checkpoint import require_writable, write_whole
+from vidseg_ros.cli.common import CONSOLE, add_engine_arguments, engine_config, image_size, print_table, write_json
+from vidseg_ros.config import ReplayConfig, StreamConfig
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import LABEL_SETS, LabelSet
+from vidseg_ros.replay.job import open_engines
+from vidseg_ros.replay.many import Job, plan, run_here, run_over_machines, run_over_processes
+from vidseg_ros.replay.report import TIMES, report, times
+from vidseg_ros.replay.run import LATENCY
+from vidseg_ros.replay.scores import FIGURES
+from vidseg_ros.replay.sources import open_recordings
+from vidseg_ros.replay.summary import read_results, summarize
+
+METRICS = "metrics.json"
+EXAMPLE = "vidseg replay drive_bag --checkpoint espnet_l1b_camvid --compare espnet_camvid --output replayed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    default = ReplayConfig("")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a bag, a video or a folder of images")
+    parser.add_argument("--checkpoint", required=True, help="a .safetensors file, or the name of shipped weights")
+    parser.add_argument("--compare", default=default.compare, help="a second checkpoint, judged on the same frames")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results; a killed run goes on there")
+    parser.add_argument(
+        "--topic", action="append", default=[], help="image topic of a bag that has several; may be given again"
+    )
+    parser.add_argument("--labels", default=default.labels, help="ground truth: a label topic of the bag, or a folder")
+    parser.add_argument(
+        "--palette",
+        default=default.palette,
+        help=f"label set of the ground truth, ids or colours: {', '.join(LABEL_SETS)} (default: the checkpoint's)",
+    )
+    parser.add_argument(
+        "--fps", type=float, default=default.fps, help=f"of a folder of images (default: {default.fps:.0f})"
+    )
+    parser.add_argument("--frames", type=int, help="replay at most this many of each camera (default: all)")
+    parser.add_argument(
+        "--max-gap",
+        type=float,
+        default=StreamConfig.max_gap,
+        help="seconds between frames beyond which the state is reset (default: %(default)s)",
+    )
+    parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the network input (default: as trained)")
+    parser.add_argument("--workers", type=int, default=1, help="inputs at a time, a process each (default: 1)")
+    parser.add_argument("--ray", default="", metavar="ADDRESS", help="spread the inputs over this Ray cluster")
+    add_engine_arguments(parser)
+    parser.set_defaults(engine=default.engine.engine)
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    config = _config(options)
+    if options.workers < 1:
+        raise UserError(f"--workers is {options.workers}; use 1 or more")
+    for path in (options.output / METRICS, *([options.json] if options.json else [])):
+        require_writable(path)
+    engines = open_engines(config, CONSOLE.print)  # say now what is wrong with them
+    jobs, problems = plan(options.inputs, options.output, config), list[str]()
+    try:
+        for job, problem in _run(jobs, options):
+            if problem:
+                problems.append(f"{job.path}: {problem}" if len(jobs) > 1 else problem)
+    except KeyboardInterrupt:
+        problems.append("interrupted; the same command goes on from here")
+        raise
+    finally:
+        _conclude(config, engines[0].labels, jobs, problems, options)
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _config(options: Namespace) -> ReplayConfig:
+    return ReplayConfig(
+        options.checkpoint,
+        options.compare,
+        tuple(options.topic),
+        options.labels,
+        options.palette,
+        options.fps,
+        options.frames,
+        engine_config(options),
+        StreamConfig(options.max_gap, options.size),
+    )
+
+
+def _run(jobs: Sequence[Job], options: Namespace) -> Iterator[tuple[Job, str]]:
+    """Do all jobs in the way that the user wants, and show how far they are."""
+    with Progress(console=CONSOLE, transient=True) as bar:
+        if options.ray or options.workers > 1:
+            task = bar.add_task("inputs", total=len(jobs))
+            run = run_over_machines(jobs, options.ray) if options.ray else run_over_processes(jobs, options.workers)
+            for done in run:
+                bar.advance(task)
+                yield done
+        else:
+            task = bar.add_task("frames", total=_frames(jobs))
+            yield from run_here(jobs, lambda: bar.advance(task))
+
+
+def _frames(jobs: Sequence[Job]) -> int:
+    """Count the frames of all inputs; those of a broken one do not count."""
+    count = 0
+    for job in jobs:
+        with suppress(UserError):
+            counts = (recording.count for recording in open_recordings(job.path, job.config.topics, job.config.fps))
+            count += sum(min(number, job.config.frames or number) for number in counts)
+    return count
+
+
+def _conclude(
+    config: ReplayConfig, labels: LabelSet, jobs: Sequence[Job], problems: Sequence[str], options: Namespace
+) -> None:
+    """Write figures and report of whatever was done."""
+    found = [recorded for job in jobs for recorded in read_results(job.folder, labels)]
+    if not found:
+        return
+    summary = summarize(config, labels, found, problems)
+    metrics, latency = summary.metrics(), summary.latency()
+    write_json(options.output / METRICS, metrics)
+    write_json(options.output / LATENCY, latency)
+    write_json(options.json, metrics)
+    write_whole(options.output / TIMES, times(summary).encode())
+    write_whole(options.output / "report.html", report(summary).encode())
+    rows = {name: metrics[name] for name in FIGURES} | {"frames": metrics["frames"]}
+    print_table(config.checkpoint, rows)
+    if config.compare:
+        print_table(config.compare, {name: metrics["compare"][name] for name in FIGURES})
+        CONSOLE.print(summary.verdict)
+    CONSOLE.print(f"results: {options.output / 'report.html'}", soft_wrap=True)

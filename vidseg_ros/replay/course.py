@@ -1,0 +1,54 @@
+"""What one checkpoint did over the course of one recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidseg_ros.labels import IGNORE, LabelSet
+from vidseg_ros.replay.moments import Look, Moments
+from vidseg_ros.replay.scores import Blocks, Motion, VideoScores, to_json
+
+
+class Course:
+    """Scores, their blocks over time, and the worst moments."""
+
+    def __init__(self, labels: LabelSet, judged: bool) -> None:
+        """``judged``: there is ground truth."""
+        self._scores, self._judged = VideoScores(labels), judged
+        self._blocks, self._moments = Blocks(), Moments()
+        self._before: Look | None = None
+
+    def add(self, frame: int, seconds: float, now: Look, motion: Motion | None) -> None:
+        """Take in the next frame; without ``motion`` it does not continue the one before."""
+        before = self._before if motion else None
+        if before is None:
+            self._scores.begin()
+        if self._judged:
+            truth = np.full_like(now.labels, IGNORE) if now.truth is None else now.truth
+            self._scores.add(now.labels, truth)
+        earlier = None if before is None else torch.from_numpy(before.labels)
+        self._scores.follow(earlier, torch.from_numpy(now.labels), motion)
+        if before is not None and motion is not None:
+            self._moments.consider(frame, seconds, before, now, motion)
+        self._blocks.add(seconds, self._scores.take())
+        self._before = now
+
+    def finish(self, folder: Path, mark: str) -> dict[str, Any]:
+        """Write the pictures of the worst moments as ``folder``/worst_``mark``N.jpg; returns all that was found."""
+        self._scores.trajectory.end()
+        self._blocks.finish(self._scores.take())
+        moments = []
+        for number, moment in enumerate(self._moments.worst):
+            picture = f"worst_{mark}{number}.jpg"
+            moment.save(folder / picture)
+            moments.append({"frame": moment.frame, "seconds": moment.seconds, "share": moment.share, "file": picture})
+        return {
+            "block_frames": self._blocks.length,
+            "starts": self._blocks.starts,
+            "blocks": [to_json(counts) for counts in self._blocks.counts],
+            "worst": moments,
+        }

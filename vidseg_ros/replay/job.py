@@ -1,0 +1,80 @@
+"""One input of a replay: everything about it is done here, by whatever process, and is the same wherever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from vidseg_ros import __version__
+from vidseg_ros.checkpoint import load_checkpoint, shipped_weights, write_whole
+from vidseg_ros.config import ReplayConfig
+from vidseg_ros.engines import Engine, open_engine
+from vidseg_ros.errors import UserError
+from vidseg_ros.replay.run import RESULT, WORK, Run
+from vidseg_ros.replay.sources import Recording, open_recordings
+
+MARK = "fingerprint"
+
+
+def open_engines(config: ReplayConfig, say: Callable[[str], None] = lambda line: None) -> list[Engine]:
+    """Return the engines of the checkpoints. Raises UserError, also where their labels differ."""
+    engines = [open_engine(load_checkpoint(name), config.engine, say) for name in config.checkpoints]
+    if len({engine.labels for engine in engines}) > 1:
+        sets = " and ".join(engine.labels.name for engine in engines)
+        raise UserError(f"the checkpoints have different label sets ({sets}); compare checkpoints of one")
+    return engines
+
+
+def run_input(path: Path, folder: Path, config: ReplayConfig, progress: Callable[[], None] = lambda: None) -> None:
+    """Replay the cameras of ``path`` into ``folder``, each into a folder of its own where there are several.
+
+    What an earlier run finished is kept. Raises UserError; then, and where it is interrupted, results of what was
+    done so far are there.
+    """
+    work: dict[Path, tuple[Recording, str]] = {}
+    try:
+        for recording in open_recordings(path, config.topics, config.fps):
+            work[folder / recording.camera] = recording, _fingerprint(recording, config)
+    finally:
+        _forget(folder, {into: fingerprint for into, (_, fingerprint) in work.items()})
+    engines = open_engines(config)
+    for into, (recording, fingerprint) in work.items():
+        if not is_done(into, fingerprint):
+            write_whole(into / WORK / MARK, fingerprint.encode())
+            Run(recording, into, config, engines).run(progress)
+
+
+def is_done(folder: Path, fingerprint: str) -> bool:
+    """Tell whether ``folder`` holds the whole result of the work that ``fingerprint`` describes."""
+    result = folder / RESULT
+    return _belongs(folder, fingerprint) and result.is_file() and bool(json.loads(result.read_text())["complete"])
+
+
+def _belongs(folder: Path, fingerprint: str) -> bool:
+    mark = folder / WORK / MARK
+    return mark.is_file() and mark.read_text() == fingerprint
+
+
+def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:
+    """Throw away what other work left below ``folder``: it must not be continued, nor reported."""
+    for work in [*folder.glob(WORK), *folder.glob(f"*/{WORK}")]:
+        if not _belongs(work.parent, fingerprints.get(work.parent, "")):
+            shutil.rmtree(work)
+            (work.parent / RESULT).unlink(missing_ok=True)
+
+
+def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
+    """Return what must be the same for work to be continued: program, options, input files and weights."""
+    files = sorted(recording.path.rglob("*")) if recording.path.is_dir() else [recording.path]
+    inputs = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    weights = [_checksum(name) for name in config.checkpoints]
+    return json.dumps([__version__, asdict(config), recording.camera, inputs, weights], default=str)
+
+
+def _checksum(checkpoint: str) -> str:
+    shipped = shipped_weights(checkpoint)
+    return hashlib.sha256((shipped if shipped.is_file() else Path(checkpoint)).read_bytes()).hexdigest()

@@ -1,0 +1,106 @@
+"""The labels that a run has computed, on disk frame by frame, so that a killed run need not compute them again."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from vidseg_ros.checkpoint import write_whole
+
+SNAPSHOT_EVERY = 50  # frames between two states of the network from which a run can go on
+HEAD = struct.Struct("<IIIIId")  # size and checksum of the body, its share of reason, height, width, milliseconds
+FILE, STATE = "labels.journal", "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The answer to one frame: ids uint8 (H, W), why the past was forgotten before it or "", and how long it took."""
+
+    labels: NDArray[np.uint8]
+    reset: str
+    model_ms: float
+
+    def pack(self) -> bytes:
+        """Return the entry as bytes that tell whether they are whole."""
+        reason = self.reset.encode()
+        body = reason + zlib.compress(np.ascontiguousarray(self.labels).tobytes(), 1)
+        return HEAD.pack(len(body), zlib.crc32(body), len(reason), *self.labels.shape, self.model_ms) + body
+
+
+class Journal:
+    """Entries in the folder ``path``, which another run may have left: ``replay`` gives those back, then ``append``.
+
+    Only entries up to the last snapshot of the network's state count; ``state`` is that snapshot.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path, self._count = path, 0
+        self.state: Any = None
+        self.known = self._load_state()
+        ends = [end for end, _ in self._entries()][: self.known]
+        if len(ends) < self.known:  # the journal is shorter than the snapshot says: begin anew
+            self.state, self.known, ends = None, 0, []
+        self._file = (path / FILE).open("r+b" if (path / FILE).exists() else "w+b")
+        self._file.truncate(ends[-1] if ends else 0)
+        self._file.seek(0, 2)
+
+    def replay(self) -> Iterator[Entry]:
+        """Read the entries of the run before."""
+        for number, (_, entry) in enumerate(self._entries()):
+            if number == self.known:
+                return
+            self._count += 1
+            yield entry
+
+    def append(self, entry: Entry, state: Any) -> None:
+        """Add an entry, and now and then the ``state`` of the network behind it: arrays or tensors."""
+        self._file.write(entry.pack())
+        self._count += 1
+        if self._count % SNAPSHOT_EVERY == 0:
+            self._file.flush()
+            self._save_state(state)
+
+    def close(self) -> None:
+        """Close the file; what it holds stays."""
+        self._file.close()
+
+    def _entries(self) -> Iterator[tuple[int, Entry]]:
+        """Read entries and where they end, up to the first that is cut."""
+        if not (self._path / FILE).exists():
+            return
+        with (self._path / FILE).open("rb") as file:
+            while len(head := file.read(HEAD.size)) == HEAD.size:
+                size, checksum, reason, height, width, model_ms = HEAD.unpack(head)
+                body = file.read(size)
+                if len(body) < size or zlib.crc32(body) != checksum:
+                    return
+                labels = np.frombuffer(zlib.decompress(body[reason:]), np.uint8).reshape(height, width).copy()
+                yield file.tell(), Entry(labels, body[:reason].decode(), model_ms)
+
+    def _save_state(self, state: Any) -> None:
+        arrays = all(isinstance(part, np.ndarray) for part in state or [])
+        tensors = {f"{i:04}": torch.as_tensor(part).cpu().contiguous() for i, part in enumerate(state or [])}
+        about = {"count": str(self._count), "kind": "numpy" if arrays else "torch"}
+        write_whole(self._path / STATE, save(tensors, about))
+
+    def _load_state(self) -> int:
+        """Read the snapshot; returns behind how many entries it was taken."""
+        try:
+            with safe_open(self._path / STATE, framework="pt") as file:  # type: ignore[no-untyped-call]
+                about = file.metadata()
+                parts = [file.get_tensor(name) for name in sorted(file.keys())]
+        except (SafetensorError, OSError):
+            return 0
+        self.state = [part.numpy() for part in parts] if about["kind"] == "numpy" else tuple(parts)
+        return int(about["count"])

@@ -1,0 +1,107 @@
+"""Many inputs: one after another, over processes, or over machines with Ray."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from vidseg_ros.config import ReplayConfig
+from vidseg_ros.errors import UserError, describe
+from vidseg_ros.replay.job import run_input
+
+ATTEMPTS = 3  # for an input whose worker dies
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input, and the folder of its results."""
+
+    path: Path
+    folder: Path
+    config: ReplayConfig
+
+    def run(self, progress: Callable[[], None] = lambda: None) -> str:
+        """Do it; returns what is wrong with the input, or ""."""
+        try:
+            run_input(self.path, self.folder, self.config, progress)
+        except (UserError, OSError) as error:  # a broken bag, a full disk: the others go on
+            return describe(error)
+        return ""
+
+
+def plan(inputs: Sequence[Path], output: Path, config: ReplayConfig) -> list[Job]:
+    """Give each input a folder below ``output`` with its name, and a number where names repeat."""
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for path in inputs:
+        stem = path.stem if path.is_file() else path.resolve().name
+        name = next(n for n in (stem, *(f"{stem}_{i}" for i in range(2, len(inputs) + 2))) if n not in taken)
+        taken.add(name)
+        jobs.append(Job(path, output / name, config))
+    return jobs
+
+
+def run_here(jobs: Sequence[Job], progress: Callable[[], None]) -> Iterator[tuple[Job, str]]:
+    """Do one after another; yields each with its problem. ``progress`` is called after each frame."""
+    for job in jobs:
+        yield job, job.run(progress)
+
+
+def run_over_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str]]:
+    """Do up to ``workers`` at a time, each in a process of its own."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(_in_process, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)  # the processes are interrupted, too
+            raise
+
+
+def _in_process(job: Job) -> str:
+    """Do a job in a new process; one that dies (out of memory, killed) is done again, from where it stood."""
+    for _ in range(ATTEMPTS):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            try:
+                return pool.submit(job.run).result()
+            except BrokenProcessPool:
+                continue
+    return f"the process for '{job.path}' died {ATTEMPTS} times; is there enough memory?"
+
+
+def run_over_machines(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, str]]:
+    """Do all on the Ray cluster at ``address``; inputs and output must have the same paths on all machines.
+
+    Raises UserError where Ray is missing or not there.
+    """
+    if find_spec("ray") is None:
+        raise UserError("--ray needs Ray; install it with: pip install 'vidseg_ros[ray]'")
+    import ray  # noqa: PLC0415 - optional
+
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster answers at '{address}' ({error}); start one with 'ray start --head'"
+        ) from error
+    try:
+        task = ray.remote(max_retries=ATTEMPTS - 1)(Job.run)
+        waiting = {task.remote(job): job for job in jobs}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting))
+            yield waiting.pop(done), _result(ray, done)
+    finally:
+        ray.shutdown()
+
+
+def _result(ray: object, done: object) -> str:
+    try:
+        return str(ray.get(done))  # type: ignore[attr-defined]
+    except ray.exceptions.WorkerCrashedError:  # type: ignore[attr-defined]
+        return f"its worker died {ATTEMPTS} times; is there enough memory?"

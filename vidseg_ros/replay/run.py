@@ -1,0 +1,141 @@
+"""The replay of one recording: frames through checkpoints, into scores, pictures and files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidseg_ros.bags.decoding import BadFrame
+from vidseg_ros.checkpoint import write_whole
+from vidseg_ros.config import ReplayConfig
+from vidseg_ros.engines import Engine
+from vidseg_ros.errors import UserError, describe
+from vidseg_ros.labels import find_label_set
+from vidseg_ros.metrics.flow import one_thread
+from vidseg_ros.replay.course import Course
+from vidseg_ros.replay.moments import Look
+from vidseg_ros.replay.outputs import Outputs
+from vidseg_ros.replay.player import Player
+from vidseg_ros.replay.scores import Motion
+from vidseg_ros.replay.sources import Recording, Shot
+from vidseg_ros.replay.truth import Reading, open_truth
+from vidseg_ros.stream import Frame
+
+WORK, RESULT, LATENCY = ".work", "result.json", "latency.json"
+MARKS = ("a", "b")  # of the two checkpoints
+REMEMBERED_TIMES = 100_000  # frames
+
+
+class Run:
+    """The replay of one recording."""
+
+    def __init__(self, recording: Recording, folder: Path, config: ReplayConfig, engines: list[Engine]) -> None:
+        self.recording, self.folder, self.config = recording, folder, config
+        self.labels = engines[0].labels
+        palette = find_label_set(config.palette) if config.palette else self.labels
+        self.truth = open_truth(config.labels, recording, Reading(palette, self.labels))
+        marks = MARKS[: len(engines)]
+        self.players = {
+            mark: Player(engine, config.stream, folder / WORK / mark)
+            for mark, engine in zip(marks, engines, strict=True)
+        }
+        self.courses = {mark: Course(self.labels, self.truth is not None) for mark in marks}
+        self.times: dict[str, deque[float]] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
+        self.before: Shot | None = None
+        self.start: int | None = None
+        self.frames = self.unmatched = self.rejected = 0
+        self.resets: list[dict[str, Any]] = []
+        self.problem = ""
+
+    def run(self, progress: Callable[[], None]) -> None:
+        """Replay all; whatever ends it, results are written."""
+        complete = False
+        try:
+            count = len(self.players)
+            outputs = Outputs(self.folder, self.recording.camera, self.recording.fps, self.labels, count)
+            with one_thread(), outputs:
+                for shot in self._shots():
+                    self._step(shot, outputs)
+                    progress()
+            self._require_matches()
+            complete = True
+        except (UserError, OSError) as error:
+            self.problem = describe(error)
+            raise
+        except KeyboardInterrupt:
+            self.problem = "interrupted"
+            raise
+        finally:
+            self._finish(complete)
+
+    def _shots(self) -> Iterator[Shot]:
+        """Read frames; what holds no image is counted and skipped, as by the node."""
+        for shot in islice(self.recording.shots(), self.config.frames):
+            if isinstance(shot, BadFrame):
+                self.rejected += 1
+                self.problem = str(shot)
+            else:
+                yield shot
+
+    def _step(self, shot: Shot, outputs: Outputs) -> None:
+        frame = Frame(shot.rgb, shot.stamp * 1e-9, shot.frame_id, shot.encoding)
+        answers = {mark: player.step(frame) for mark, player in self.players.items()}
+        truth = self.truth.of(shot) if self.truth else None
+        self.unmatched += self.truth is not None and truth is None
+        overlays = outputs.write(shot, [answer.labels for answer in answers.values()])
+        reset = next(iter(answers.values())).reset
+        self.start = shot.stamp if self.start is None else self.start
+        seconds = (shot.stamp - self.start) * 1e-9
+        if reset:
+            self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reset})
+        joined = self.before if not reset else None
+        motion = None if joined is None else Motion.between(joined.rgb, shot.rgb)
+        for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
+            self.courses[mark].add(self.frames, seconds, Look(answer.labels, overlay, truth), motion)
+            self.times[mark].append(answer.model_ms)
+        self.before = shot
+        self.frames += 1
+
+    def _require_matches(self) -> None:
+        if not self.frames:
+            raise UserError(
+                f"'{self.recording.path}' holds no usable frame ({self.problem or 'it is empty'}); record it again"
+            )
+        if self.truth is not None and self.unmatched == self.frames:
+            raise UserError(
+                f"none of {self.frames} frames of '{self.recording.path}' has labels in '{self.config.labels}'; "
+                "give them the stamps or names of their frames"
+            )
+
+    def _finish(self, complete: bool) -> None:
+        """Write what was found; the journals have done their work when all is done."""
+        for player in self.players.values():
+            player.close()
+        result = {
+            "input": str(self.recording.path),
+            "camera": self.recording.camera,
+            "complete": complete,
+            "problem": self.problem,
+            "frames": self.frames,
+            "rejected": self.rejected,
+            "unmatched": self.unmatched,
+            "resets": self.resets,
+            "courses": {mark: course.finish(self.folder, mark) for mark, course in self.courses.items()},
+        }
+        latency = {mark: _percentiles(times) for mark, times in self.times.items()}
+        write_whole(self.folder / LATENCY, (json.dumps({"model_ms": latency}, indent=2) + "\n").encode())
+        write_whole(self.folder / RESULT, json.dumps(result).encode())
+        if complete:
+            for mark in self.players:
+                shutil.rmtree(self.folder / WORK / mark)
+
+
+def _percentiles(times: deque[float]) -> dict[str, float | None]:
+    return {f"p{p}": round(float(np.percentile(times, p)), 2) if times else None for p in (50, 95)}

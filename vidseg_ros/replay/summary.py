@@ -1,0 +1,109 @@
+"""The figures over all recordings of a replay: what metrics.json holds, and the report shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidseg_ros.config import ReplayConfig
+from vidseg_ros.labels import LabelSet
+from vidseg_ros.replay.compare import Comparison, compare, verdict
+from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
+from vidseg_ros.replay.scores import Counts, from_json, rounded, total
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was found on one recording, in ``folder``: its result.json, and blocks of counts by checkpoint."""
+
+    folder: Path
+    result: Mapping[str, Any]
+    blocks: Mapping[str, Sequence[Counts]]
+
+    @property
+    def name(self) -> str:
+        """Its input, and the camera where there are several."""
+        return f"{self.result['input']} {self.result['camera']}".strip()
+
+
+def read_results(folder: Path, labels: LabelSet) -> list[Recorded]:
+    """Read the results below the folder of one input; those of no frame are left out."""
+    found = []
+    for file in sorted(folder.rglob(RESULT)):
+        result = json.loads(file.read_text())
+        blocks = {
+            mark: [from_json(counts, labels) for counts in course["blocks"]]
+            for mark, course in result["courses"].items()
+        }
+        if result["frames"]:
+            found.append(Recorded(file.parent, result, blocks))
+    return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything about a replay."""
+
+    config: ReplayConfig
+    labels: LabelSet
+    recordings: Sequence[Recorded]
+    problems: Sequence[str]
+    comparison: Comparison
+    totals: Sequence[Counts]  # of each checkpoint
+
+    @property
+    def verdict(self) -> str:
+        """Whether the difference is real; "" without a second checkpoint."""
+        return verdict(self.comparison, *self.config.checkpoints) if self.config.compare else ""
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what metrics.json holds; no time that was measured, so that it is the same each time."""
+        figures = [self._figures(number) for number in range(len(self.config.checkpoints))]
+        report = figures[0] | {
+            "frames": sum(recorded.result["frames"] for recorded in self.recordings),
+            "dataset": ", ".join(recorded.name for recorded in self.recordings),
+            "config": asdict(self.config),
+            "recordings": [self._recording(recorded) for recorded in self.recordings],
+            "problems": list(self.problems),
+        }
+        if self.config.compare:
+            difference = {name: asdict(interval) for name, interval in self.comparison.difference.items()}
+            report["compare"] = figures[1] | {"difference": difference, "verdict": self.verdict}
+        return report
+
+    def _figures(self, number: int) -> dict[str, Any]:
+        intervals = self.comparison.checkpoints[number]
+        return rounded(self.totals[number], self.labels) | {
+            "checkpoint": self.config.checkpoints[number],
+            "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
+        }
+
+    def _recording(self, recorded: Recorded) -> dict[str, Any]:
+        about = {key: value for key, value in recorded.result.items() if key != "courses"}
+        figures = {
+            checkpoint: rounded(total(recorded.blocks[mark]), self.labels)
+            for mark, checkpoint in zip(MARKS, self.config.checkpoints, strict=False)
+        }
+        return about | {"figures": figures}
+
+    def latency(self) -> dict[str, Any]:
+        """Return what latency.json holds: model times by recording and checkpoint."""
+        return {
+            recorded.name: {
+                checkpoint: json.loads((recorded.folder / LATENCY).read_text())["model_ms"][mark]
+                for mark, checkpoint in zip(MARKS, self.config.checkpoints, strict=False)
+            }
+            for recorded in self.recordings
+        }
+
+
+def summarize(
+    config: ReplayConfig, labels: LabelSet, recordings: Sequence[Recorded], problems: Sequence[str]
+) -> Summary:
+    """Add up what was found; there must be a recording."""
+    courses = [[recorded.blocks[mark] for recorded in recordings] for mark in MARKS[: len(config.checkpoints)]]
+    totals = [total([counts for blocks in course for counts in blocks]) for course in courses]
+    return Summary(config, labels, recordings, problems, compare(courses, labels), totals)
