@@ -1,8 +1,8 @@
 """Semantic images of CARLA, from either of its ROS interfaces, as label images.
 
-The ROS bridge sends *colours* of the Cityscapes palette, the native interface (``--ros2``) the raw image with the *tag* in
-its red byte; both as ``bgra8``. What the numbers mean changed with CARLA 0.9.14. A tag or colour that a table does not know, and
-a tag whose class a label set does not have, become IGNORE: nothing is ever guessed.
+The ROS bridge sends *colours* of the Cityscapes palette, the native interface (``--ros2``) the raw image with the *tag*
+in its red byte; both as ``bgra8``. What the numbers mean changed with CARLA 0.9.14. A tag or colour that a table does
+not know, and a tag whose class a label set does not have, become IGNORE: nothing is ever guessed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ TAGS_0_9_10 = Tags(
 def find_tags(version: str) -> Tags:
     """Return the numbering of a CARLA version, such as ``0.9.16``. Raises UserError where there is none."""
     try:
-        number = tuple(int(part) for part in version.split("-")[0].split(".")[:3])
+        number = tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".")[:3])
     except ValueError:
         number = ()
     if (0, 9, 14) <= number < (2,):  # 0.10 counts like 0.9.16

@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": "measure a checkpoint on labelled sequences",
     "export": "write a checkpoint for another runtime",
     "import-weights": "convert an official ESPNet or F2F file",
+    "simulate": "drive through the built-in street",
     "train": "train a network",
 }
 
