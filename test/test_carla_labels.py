@@ -146,5 +146,5 @@ def test_versions(version, tags):
 
 @pytest.mark.parametrize("version", ["", "0.9.5", "latest", "0.8"])
 def test_an_unknown_version_is_refused(version):
-    with pytest.raises(UserError, match="use 0.9.10 or later"):
+    with pytest.raises(UserError, match=r"use 0\.9\.10 or later"):
         find_tags(version)

@@ -10,6 +10,8 @@ from torch import Tensor
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.metrics import Consistency, SegmentationScore
 
+FIGURES = ("miou", "acc", "cons", "consw")
+
 
 class RunningScore:
     """mIoU, Acc, Cons and ConsW of one stream so far."""
@@ -34,8 +36,13 @@ class RunningScore:
 
     def report(self) -> dict[str, float | None]:
         """Return ``miou``, ``acc``, ``cons`` and ``consw`` in percent, to hundredths; None for what nothing shows."""
-        if not self.frames:
-            return dict.fromkeys(("miou", "acc", "cons", "consw"))
-        values = self._score.compute()
-        figures = {"miou": values["miou"], "acc": values["acc"], **self._stability.compute()}
-        return {name: None if value.isnan() else round(value.item(), 2) for name, value in figures.items()}
+        figures: dict[str, Tensor] = {}
+        if self.frames:
+            figures |= self._score.compute()
+        if self._stability.update_called:
+            figures |= self._stability.compute()
+        return {name: _number(figures.get(name)) for name in FIGURES}
+
+
+def _number(value: Tensor | None) -> float | None:
+    return None if value is None or value.isnan() else round(value.item(), 2)

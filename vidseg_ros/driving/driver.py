@@ -30,8 +30,8 @@ class DriverConfig:
 
     cruise: float = 9.0  # m/s
     lane: float = -1.65  # m to the left of the middle of the drivable area at which to drive; negative: to the right
-    look_ahead: float = 0.8  # s ahead at which to aim
-    least_look_ahead: float = 6.0  # m
+    look_ahead: float = 0.55  # s ahead at which to aim
+    least_look_ahead: float = 4.5  # m
     wheelbase: float = 2.7  # m
     max_steer: float = 0.6  # angle of the wheels at steer 1, rad
     camera_ahead: float = 1.5  # of the rear axle, m

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ NEAR, FAR, ROWS = 5.0, 24.0, 24  # m ahead; rows in which edges are looked for
 GATE = 1.2  # m by which an edge may miss what is expected, once the road is known
 SOFT = 0.3  # m from which a single edge counts for less
 EDGE = 0.5  # deviation of an edge, m
+FRINGE = 0.8  # m
 ROUNDS = 4
 # what is known before the first image, of a vehicle in its lane; its deviation; what may change between two images
 START = (0.0, 0.0, 4.5, 2.0)
@@ -58,8 +59,8 @@ class LaneFinder:
         self._known = False
 
     def move(self, distance: float, turn: float) -> None:
-        """Say that the camera has gone ``distance`` m ahead and turned ``turn`` rad to the left since the last image."""
-        offset, slope, bend, *rest = self._last.tolist()
+        """Say how far the camera has gone ahead (m) and turned to the left (rad) since the last image."""
+        offset, slope, bend, *rest = map(float, self._last)
         offset += slope * distance + bend * distance**2
         self._last = np.asarray([offset, slope + 2 * bend * distance - turn, bend, *rest])
 
@@ -71,14 +72,14 @@ class LaneFinder:
         estimate = self._last
         for _ in range(ROUNDS):  # least squares that trust what misses the last estimate the less
             miss = np.abs(left - design @ estimate)
-            trust = np.minimum(1.0, SOFT / np.maximum(miss, 1e-9)) * (miss < (GATE if self._known else 3 * GATE))
+            trust = SOFT**2 / (SOFT**2 + miss**2) * (miss < (GATE if self._known else 3 * GATE))
             weighted = design * trust[:, None] / EDGE**2
             system = weighted.T @ design + np.diag(spread**-2.0)
             estimate = np.linalg.solve(system, weighted.T @ left + self._last / spread**2)
         count = int((trust > 0).sum())
         self._known = self._known or count >= ROWS // 2
         self._last = estimate
-        return Middle(*estimate.tolist(), count)
+        return replace(_middle(estimate), edges=count)
 
     def _edges(self, labels: NDArray[np.uint8]) -> tuple[Reals, Reals, Reals, Reals]:
         """Return where the drivable area ends in each row.
@@ -86,7 +87,7 @@ class LaneFinder:
         Metres ahead; metres left; 1 for left edges, -1 for right ones; 1 where a vehicle begins, 0 else.
         """
         found: list[tuple[float, float, float, float]] = []
-        expected = Middle(*self._last.tolist()).left(self._distances) + self._lane
+        expected = _middle(self._last).left(self._distances) + self._lane
         rows = np.rint(self._camera.row(self._distances)).astype(int)
         starts = np.rint(self._camera.column(expected, self._distances)).astype(int)
         below = max(labels.shape[0] // 120, 1)
@@ -102,17 +103,25 @@ class LaneFinder:
         """Yield the edges of the road about column ``start`` of one row of labels.
 
         What has no road ``below`` it hides the edge; so do people, and vehicles that come along the other lane. The
-        border of the image is no edge.
+        border of the image is no edge. Something narrow in front of a vehicle is taken for part of it.
         """
         road, people, vehicles = self._meaning.road, self._meaning.people, self._meaning.vehicles
         if not road[labels[start]]:
             return
         stops = np.flatnonzero(~road[labels])
         right = int(np.searchsorted(stops, start))
-        for place, side in ((right - 1, 1.0), (right, -1.0)):
+        fringe = max(round(FRINGE * self._camera.focal / ahead), 1)
+        for place, side in ((right - 1, 1), (right, -1)):
             if not 0 <= place < len(stops):
                 continue
-            label, parked = labels[stops[place]], bool(vehicles[labels[stops[place]]])
-            if road[below[stops[place]]] and not people[label] and not (parked and side * self._lane < 0):
-                left = self._camera.left(stops[place] + side / 2, np.asarray(ahead))
-                yield ahead, float(left), side, float(parked)
+            stop = int(stops[place])
+            beyond = labels[max(stop - fringe, 0) : stop + 1] if side > 0 else labels[stop : stop + fringe + 1]
+            parked = bool(vehicles[beyond].any())
+            if road[below[stop]] and not people[labels[stop]] and not (parked and side * self._lane < 0):
+                left = self._camera.left(np.asarray(stop + side / 2), np.asarray(ahead))
+                yield ahead, float(left), float(side), float(parked)
+
+
+def _middle(estimate: Reals) -> Middle:
+    offset, slope, bend, half, parked = map(float, estimate)
+    return Middle(offset, slope, bend, half, parked)

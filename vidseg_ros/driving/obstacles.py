@@ -12,7 +12,6 @@ from vidseg_ros.driving.lane import Middle
 
 NEAREST, FARTHEST = 2.5, 45.0  # m ahead of the camera
 SMALLEST = 0.25  # m across that something in the way covers
-RUN = 2  # rows above each other that must show it
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def free_distance(
     The corridor runs ``lane`` m to the left of the ``middle`` line. Somebody is as far away as the ground in the lowest
     row that shows them.
     """
-    rows = np.arange(labels.shape[0])
+    rows = np.arange(labels.shape[0], dtype=np.float64)
     ahead = camera.ahead(rows)
     seen = np.flatnonzero((ahead >= NEAREST) & (ahead <= FARTHEST))[::-1]  # from near to far
     ahead = ahead[seen]
@@ -41,9 +40,9 @@ def free_distance(
     np.cumsum(corridor.kind[labels[seen]], axis=1, out=counts[:, 1:])
     order = np.arange(len(seen))
     covered = (counts[order, last] - counts[order, first]) * ahead / camera.focal
-    blocked = (covered >= SMALLEST).astype(int)
-    runs = np.convolve(blocked, np.ones(RUN, int), "valid") == RUN
-    return float(ahead[np.argmax(runs)]) if runs.any() else float("inf")
+    blocked = covered >= SMALLEST
+    first = np.flatnonzero(blocked[:-1] & blocked[1:])[:1]  # one row alone is noise
+    return float(ahead[first].item()) if len(first) else float("inf")
 
 
 def _columns(place: Reals, labels: NDArray[np.uint8]) -> NDArray[np.intp]:

@@ -76,9 +76,9 @@ class Vehicle:
 def overlaps(outline: Floats, boxes: Floats) -> NDArray[np.bool_]:
     """Tell which ``boxes`` (N, 4: x0, y0, x1, y1) a rectangle (4, 2) touches, bool (N,), by separating axes."""
     low, high = outline.min(0), outline.max(0)
-    apart = (boxes[:, :2] > high).any(1) | (boxes[:, 2:] < low).any(1)
+    apart: NDArray[np.bool_] = (boxes[:, :2] > high).any(1) | (boxes[:, 2:] < low).any(1)
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     for axis in (outline[1] - outline[0], outline[3] - outline[0]):
         own, other = outline @ axis, corners @ axis
         apart |= (other.min(1) > own.max()) | (other.max(1) < own.min())
-    return np.logical_not(apart)
+    return ~apart
