@@ -17,7 +17,7 @@ from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.engines import Engine
 from vidseg_ros.labels import CAMVID, LabelSet, translation
 from vidseg_ros.scoring import RunningScore
-from vidseg_ros.simulation.drive import DRIVE, Drive
+from vidseg_ros.simulation.drive import DRIVE, Drive, Judge
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import Frame, FrameStream
 
@@ -111,32 +111,22 @@ def drive_by_labels(
     drive = Drive(config)
     at_wheel = Driver(source.labels, camera_of(drive), driver or DriverConfig(lane=drive.lane))
     score, known = RunningScore(source.labels), translation(CAMVID, source.labels)
-    errors, in_lane = [], []
+    judge = Judge()
     for _ in range(round(seconds * config.fps)):
         frame, speed = drive.frame(), drive.vehicle.speed
         if (seen := source.look(frame)) is not None:
             at_wheel.see(*seen, speed)
             score.add(seen[0], np.take(known, frame.labels))
         drive.step(at_wheel.decide(frame.stamp, speed))
-        errors.append(abs(drive.cross_track))
-        in_lane.append(drive.in_lane)
+        judge.add(drive)
         progress()
-    return _figures(drive, errors, in_lane) | score.report() | {"frames": score.frames}
+    return judge.figures(drive) | score.report() | {"frames": score.frames}
 
 
 def camera_of(drive: Drive) -> GroundCamera:
     """Return the camera of the vehicle as a driver needs it."""
     camera = drive.camera
     return GroundCamera(camera.focal, camera.center, float(camera.place[2]))
-
-
-def _figures(drive: Drive, errors: list[float], in_lane: list[bool]) -> dict[str, Any]:
-    return {
-        "completed_m": round(drive.vehicle.along, 2),
-        "cross_track_m": {f"p{p}": round(float(np.percentile(errors, p)), 3) for p in (50, 95)},
-        "in_lane": round(100 * float(np.mean(in_lane)), 2),
-        "collisions": drive.collisions,
-    }
 
 
 def street(seed: int, size: tuple[int, int], fps: float, weather: str) -> StreetWorldConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,29 @@ class Drive:
             Obstacle(int(t.polygons.label[0]), _box(t.polygons.footprint[0] + np.tile(place, 2)), (t.start, t.phase))
             for t, place in zip(view.travellers, moved, strict=True)
         ]
+
+
+class Judge:
+    """Judges the driving, a look after each step."""
+
+    def __init__(self) -> None:
+        self._errors: list[float] = []
+        self._in_lane: list[bool] = []
+
+    def add(self, drive: Drive) -> None:
+        """Look at where the vehicle is."""
+        self._errors.append(abs(drive.cross_track))
+        self._in_lane.append(drive.in_lane)
+
+    def figures(self, drive: Drive) -> dict[str, Any]:
+        """Return the figures: metres, percent of the time wholly in the lane, and how many things were hit."""
+        errors = self._errors or [0.0]
+        return {
+            "completed_m": round(drive.vehicle.along, 2),
+            "cross_track_m": {f"p{p}": round(float(np.percentile(errors, p)), 3) for p in (50, 95)},
+            "in_lane": round(100 * float(np.mean(self._in_lane or [True])), 2),
+            "collisions": drive.collisions,
+        }
 
 
 def _standing(view: View, low: float, high: float) -> list[Obstacle]:
