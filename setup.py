@@ -19,7 +19,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
         (f"{SHARE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
-        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.yaml"))), f"{NAME}/ros/fastdds.xml"]),
+        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), f"{NAME}/ros/fastdds.xml"]),
         (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
         # pip installs console scripts into bin/; `ros2 run` and launch look here
         (

@@ -80,12 +80,17 @@ def test_runtimes_live_in_engines_only(file):
     assert home(file) == "engines" or not used & {"openvino", "onnx", "onnxruntime", "tensorrt"}
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_carla_lives_in_simulation_only(file):
+    assert home(file) == "simulation" or "carla" not in {name.split(".")[0] for name in imports(file)}
+
+
 def test_offline_work_needs_no_ros():
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch']));"
+        "import sys; sys.modules.update(dict.fromkeys(['rclpy', 'sensor_msgs', 'cv_bridge', 'launch', 'carla']));"
         "import vidseg_ros, vidseg_ros.evaluation, vidseg_ros.training.trainer;"
         "import vidseg_ros.cli.evaluate, vidseg_ros.cli.train, vidseg_ros.cli.import_weights, vidseg_ros.cli.demo;"
-        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark"
+        "import vidseg_ros.cli.export, vidseg_ros.cli.benchmark, vidseg_ros.cli.simulate, vidseg_ros.cli.record_carla"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

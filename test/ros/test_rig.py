@@ -124,6 +124,7 @@ def test_the_loop_closes(spun, tmp_path):
     drive = Drive(CONFIG)
     rig = Rig(drive, "hero", "bridge")
     control = next(p for p in driver.publishers if p.topic_name.startswith(f"{ROLE}/vehicle_control_cmd"))
+    relay.create_subscription(Image, f"{ROLE}/{RGB}/image", lambda message: None, 10)  # the camera is looked at
     while not (control.get_subscription_count() and publisher.get_subscription_count() == 2):
         rclpy.spin_once(rig, timeout_sec=0.05)
     worst = []
@@ -245,7 +246,8 @@ def test_pairs_wait_only_so_long():
 def test_the_driver_stops_when_labels_stay_away():
     driver = DriverNode()
     sent = []
-    driver._publisher = type("Ear", (), {"publish": staticmethod(sent.append)})()
+    driver._publisher = type("Ear", (), {"publish": staticmethod(sent.append), "topic_name": "x"})()
+    driver._publisher.get_subscription_count = lambda: 0  # a vehicle that is gone is warned of, and harms nothing
     info = CameraInfo()
     driver._on_camera(info)  # without intrinsics
     assert driver._driver is None

@@ -15,7 +15,9 @@ VERBS = {
     "evaluate": "measure a checkpoint on labelled sequences",
     "export": "write a checkpoint for another runtime",
     "import-weights": "convert an official ESPNet or F2F file",
+    "record-carla": "record the scenes of the paper from CARLA",
     "simulate": "drive through the built-in street",
+    "spawn-carla": "put an ego vehicle into CARLA for its native ROS 2 interface",
     "train": "train a network",
 }
 

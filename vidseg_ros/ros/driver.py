@@ -39,7 +39,7 @@ class DriverNode(Node):
         self._labels = find_label_set(self.declare_parameter("label_set", CAMVID.name).value)
         self._control = find_control(self.declare_parameter("control", "auto").value)
         self._driver: Driver | None = None
-        self._speed, self._last = 0.0, -float("inf")
+        self._speed, self._last = 0.0, float("inf")  # nothing to miss before the first label
         self._publisher = self.create_publisher(self._control.message, self._control.topic, QoSProfile(depth=1))
         self.create_subscription(CameraInfo, "camera_info", self._on_camera, qos_profile_sensor_data)
         self.create_subscription(Odometry, "odometry", self._on_odometry, qos_profile_sensor_data)
@@ -62,8 +62,13 @@ class DriverNode(Node):
 
     def _on_odometry(self, odometry: Odometry) -> None:
         """Remember the speed; speak up only where labels stay away, which is what decides."""
+        if not self._publisher.get_subscription_count():
+            self.get_logger().warning(
+                f"nobody takes '{self._publisher.topic_name}': the vehicle is gone, or has another name or interface",
+                throttle_duration_sec=5.0,
+            )
         self._speed, now = float(odometry.twist.twist.linear.x), seconds(odometry.header.stamp)
-        if self._driver is None or now - self._last > self._config.max_age:
+        if now - self._last > self._config.max_age:
             self._publisher.publish(self._control.write(FULL_STOP, self._speed, odometry.header))
 
     def _on_label(self, message: Image) -> None:

@@ -21,13 +21,14 @@ from vidseg_ros.carla_labels import INTERFACES, encode
 from vidseg_ros.driving.control import FULL_STOP, Control
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
-from vidseg_ros.ros.control import Kind, readable_controls
+from vidseg_ros.ros.control import TOPIC, Kind, readable_controls
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.drive import Drive
 
 RGB, SEMANTIC = "rgb_front", "semantic_segmentation_front"
 QOS = QoSProfile(depth=10)  # reliable, as the bridge
 PATIENCE = 2.0  # s of wall time until a step is taken without control
+START_PATIENCE = 60.0  # s of wall time until the first step is
 MAX_AGE = 1.0  # simulated s without control after which the vehicle brakes
 
 
@@ -51,6 +52,8 @@ class Rig(Node):
 
     def run(self, frames: int, synchronous: bool, progress: Callable[[], None] = lambda: None) -> None:
         """Run ``frames`` frame periods: each as soon as control answers the last, or in real time."""
+        if synchronous:
+            self._wait_for_partners()
         start = time.monotonic()
         for index in range(frames):
             self._answered = False
@@ -61,6 +64,17 @@ class Rig(Node):
                 rclpy.spin_once(self, timeout_sec=left)
             self.drive.step(self._control if self.drive.time - self._told <= MAX_AGE else FULL_STOP)
             progress()
+
+    def _wait_for_partners(self) -> None:
+        """Wait until somebody looks and somebody steers; stepping on would only brake the vehicle."""
+        image, _ = self._cameras[RGB]
+        steering = [s for s in self.subscriptions if TOPIC in s.topic_name]
+        deadline = time.monotonic() + START_PATIENCE
+        while not (image.get_subscription_count() and any(s.get_publisher_count() for s in steering)):
+            if time.monotonic() > deadline:
+                self.get_logger().warning("nobody looks or steers: going on without")
+                return
+            rclpy.spin_once(self, timeout_sec=0.1)
 
     def _on_control(self, kind: Kind, message: Any) -> None:
         assert kind.read is not None
