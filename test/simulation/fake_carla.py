@@ -91,6 +91,11 @@ class Sensor(Actor):
         self.callback = callback
 
 
+class ServerSideSensor(Sensor):
+    def enable_for_ros(self):
+        PLACE.log.append(("ros", self.blueprint.attributes["ros_name"]))
+
+
 class Image:
     def __init__(self, frame, blueprint):
         self.frame, size = frame, blueprint.attributes
@@ -139,7 +144,7 @@ class World:
 
     def spawn_actor(self, blueprint, transform, attach_to=None):
         assert attach_to.is_alive
-        return PLACE.add(Sensor(blueprint))
+        return PLACE.add(ServerSideSensor(blueprint))
 
     def tick(self, seconds=10.0):
         PLACE.frame += 1
@@ -147,7 +152,7 @@ class World:
             raise RuntimeError("time-out of 60000ms while waiting for the simulator")
         for actor in list(PLACE.actors.values()):
             if (
-                isinstance(actor, Sensor)
+                hasattr(actor, "callback")
                 and actor.is_alive
                 and (actor.blueprint.kind, PLACE.frame) not in PLACE.without
             ):
