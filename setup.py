@@ -22,7 +22,10 @@ setup(
         (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), f"{NAME}/ros/fastdds.xml"]),
         (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
         # pip installs console scripts into bin/; `ros2 run` and launch look here
-        (f"lib/{NAME}", ["resource/segmentation_node", "resource/vidseg"]),
+        (
+            f"lib/{NAME}",
+            [f"resource/{name}" for name in ("segmentation_node", "driver_node", "evaluator_node", "vidseg")],
+        ),
     ],
     install_requires=[
         "numpy>=1.26",  # arrays
@@ -44,6 +47,8 @@ setup(
             "ros-jazzy-std-srvs",
             "ros-jazzy-diagnostic-msgs",
             "ros-jazzy-lifecycle-msgs",
+            "ros-jazzy-nav-msgs",
+            "ros-jazzy-rosgraph-msgs",
         ],
         # ``vidseg train``; a robot does without
         "train": [
@@ -60,6 +65,7 @@ setup(
         ],
         "teacher": ["transformers>=4.40"],  # vidseg pseudo-label with models of Hugging Face
         "ray": ["ray>=2.10"],  # vidseg replay over several machines
+        "carla": ["carla>=0.9.14"],  # vidseg record-carla: the client of the simulator
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",
@@ -71,6 +77,8 @@ setup(
     entry_points={
         "console_scripts": [
             "segmentation_node = vidseg_ros.ros.node:main",
+            "driver_node = vidseg_ros.ros.driver:main",
+            "evaluator_node = vidseg_ros.ros.evaluator:main",
             "vidseg = vidseg_ros.cli.main:main",
         ],
     },

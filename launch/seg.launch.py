@@ -5,6 +5,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -25,7 +26,11 @@ OVERRIDES = {"model": str, "device": str, "image_transport": str, "use_sim_time"
 
 def start_node(context):
     value = context.launch_configurations
-    overrides = {name: ParameterValue(value[name], value_type=kind) for name, kind in OVERRIDES.items() if value[name]}
+    given = {name: kind for name, kind in OVERRIDES.items() if value[name]}
+    # a plain 'true' is refused where a bool is wanted; a substitution is converted
+    overrides = {
+        name: ParameterValue(TextSubstitution(text=value[name]), value_type=kind) for name, kind in given.items()
+    }
     node = Node(
         package="vidseg_ros",
         executable="segmentation_node",

@@ -1,5 +1,6 @@
 """The launch file, run by the real launch where that is installed."""
 
+import json
 import os
 import shutil
 import signal
@@ -96,3 +97,37 @@ def test_replay_survives_loops(drive_bag, checkpoint_file, tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)
     assert "Traceback" not in output
+
+
+def refuses(words, *arguments):
+    """Run carla.launch.py, which must end at once with one line of error that holds ``words``."""
+    command = ["ros2", "launch", "vidseg_ros", "carla.launch.py", *arguments]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    errors = [line for line in (result.stdout + result.stderr).splitlines() if "INFO" not in line and line.strip()]
+    assert result.returncode == 1
+    assert len(errors) == 1
+    assert words in errors[0]
+
+
+def test_carla_names_what_is_missing():
+    refuses("interface is 'radio'; use one of bridge, native", "interface:=radio")
+    refuses("no CARLA server at localhost:1 ", "interface:=native", "port:=1")
+    try:
+        get_package_share_directory("carla_ros_bridge")
+    except PackageNotFoundError:
+        refuses("package carla_ros_bridge is not installed")
+
+
+def test_the_simulator_closes_the_loop(tmp_path):
+    """One street, the shipped weights, all nodes: twelve simulated seconds in lane."""
+    figures, report = tmp_path / "figures.json", tmp_path / "report.json"
+    options = ["seconds:=12", "fps:=5", "size:=320x240", f"figures:={figures}", f"report:={report}"]
+    command = ["ros2", "launch", "vidseg_ros", "sim.launch.py", *options]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stdout
+    driven, seen = json.loads(figures.read_text()), json.loads(report.read_text())
+    assert driven["completed_m"] > 60
+    assert driven["collisions"] == 0
+    assert seen["frames"] > 40
+    assert seen["miou"] > 30

@@ -20,7 +20,7 @@ def test_package_xml_is_one_that_colcon_accepts(pytestconfig):
 
 
 def test_wrappers_are_executable(pytestconfig):
-    for name in ("segmentation_node", "vidseg"):
+    for name in ("segmentation_node", "driver_node", "evaluator_node", "vidseg"):
         wrapper = pytestconfig.rootpath / "resource" / name
         assert wrapper.stat().st_mode & 0o111
         assert wrapper.read_text().startswith("#!/usr/bin/env python3\n")

@@ -17,6 +17,9 @@ VERBS = {
     "import-weights": "convert an official ESPNet or F2F file",
     "pseudo-label": "label video with a teacher, for training",
     "replay": "judge checkpoints on bags, videos and folders, and report",
+    "record-carla": "record the scenes of the paper from CARLA",
+    "simulate": "drive through the built-in street",
+    "spawn-carla": "put an ego vehicle into CARLA for its native ROS 2 interface",
     "train": "train a network",
 }
 

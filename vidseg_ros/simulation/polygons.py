@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -84,6 +84,17 @@ class Polygons:
         """Return the polygons at ``rows``."""
         return Polygons(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def bent(self, place: Callable[[Floats, Floats], Floats]) -> Polygons:
+        """Return the polygons with ``place`` applied to x and y of every corner.
+
+        Level and upright polygons stay plane where that keeps lines across the street straight. The footprints stay
+        as they are: the order of painting is that of the straight street.
+        """
+        along, up = self.along[:, None], self.up[:, None]
+        world = self.origin[:, None] + self.corners[..., :1] * along + self.corners[..., 1:] * up
+        world[..., :2] = place(world[..., 0], world[..., 1])
+        return replace(self, **_planes(world))
+
 
 def join(parts: Sequence[Polygons]) -> Polygons:
     """Return all polygons of ``parts`` in order; the motion rows must already agree."""
@@ -139,20 +150,8 @@ class Builder:
     def finish(self) -> Polygons:
         """Return what was collected."""
         points, fine, two_sided, label, layer, looks, footprint, swing, mover = zip(*self._rows, strict=True)
-        world = np.asarray(points, np.float64)
-        origin, first, second = world[:, 0], world[:, 1] - world[:, 0], world[:, 2] - world[:, 0]
-        along = first / np.linalg.norm(first, axis=1, keepdims=True)
-        normal = np.cross(first, second)
-        up = np.cross(normal / np.linalg.norm(normal, axis=1, keepdims=True), along)
-        places = np.einsum("nkx,nax->nka", world - origin[:, None], np.stack([along, up], 1))
-        middle = (places.min(1) + places.max(1)) / 2
-        radius = np.linalg.norm(places - middle[:, None], axis=2).max(1, keepdims=True)
         return Polygons(
-            origin=origin,
-            along=along,
-            up=up,
-            corners=places,
-            ball=np.concatenate([middle, radius], 1),
+            **_planes(np.asarray(points, np.float64)),
             fine=np.asarray(fine, np.bool_),
             two_sided=np.asarray(two_sided, np.bool_),
             label=np.asarray(label, np.uint8),
@@ -164,6 +163,19 @@ class Builder:
             swing=np.asarray(swing, np.float64),
             mover=np.asarray(mover, np.intp),
         )
+
+
+def _planes(world: Floats) -> dict[str, Any]:
+    """Return the rows that say where polygons are, of corners (N, k, 3); the first three of each give its plane."""
+    origin, first, second = world[:, 0], world[:, 1] - world[:, 0], world[:, 2] - world[:, 0]
+    along = first / np.linalg.norm(first, axis=1, keepdims=True)
+    normal = np.cross(first, second)
+    up = np.cross(normal / np.linalg.norm(normal, axis=1, keepdims=True), along)
+    places = np.einsum("nkx,nax->nka", world - origin[:, None], np.stack([along, up], 1))
+    middle = (places.min(1) + places.max(1)) / 2
+    radius = np.linalg.norm(places - middle[:, None], axis=2).max(1, keepdims=True)
+    ball = np.concatenate([middle, radius], 1)
+    return {"origin": origin, "along": along, "up": up, "corners": places, "ball": ball}
 
 
 BLANK = paint(Texture.PLAIN, (0.0, 0.0, 0.0))

@@ -15,9 +15,6 @@ from vidseg_ros.simulation.textures import LEVELS, SHADES, SIZE, atlas
 NEAR = 0.3
 """Nothing nearer to the camera than this is seen, m."""
 
-HAZE = 260.0
-"""Distance over which haze takes away 63 % of the contrast, m."""
-
 _SUBPIXEL_BITS = 4
 _SMALLEST, _SMALLEST_FINE = 1.5, 5.0  # pixels; what lies in a ball smaller than this is left out
 _NOWHERE = np.full((1, 2), -(1 << 12), np.int32)  # outside of every image
@@ -31,7 +28,8 @@ Reals = NDArray[np.float32]
 class Camera:
     """A pinhole camera in the street: focal length and centre in pixels, place (3,) in m.
 
-    The rows of ``axes`` (3, 3) are the directions right, down and ahead.
+    The rows of ``axes`` (3, 3) are the directions right, down and ahead; ``street`` (2,) is how far along and across
+    the street it stands.
     """
 
     width: int
@@ -40,6 +38,7 @@ class Camera:
     center: tuple[float, float]
     place: Floats
     axes: Floats
+    street: Floats
 
     @cached_property
     def rays(self) -> tuple[Reals, Reals]:
@@ -50,13 +49,38 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """Where everything that moves has got to, a row each; ``mover`` of a polygon is its row."""
+
+    world: Floats  # (rows, 3), m
+    street: Floats  # (rows, 2), m along and across the street, for the order of painting
+    turn: Floats  # (rows,), rad to the left about the origin of the world, before it is moved
+
+    def turned(self, polygons: Polygons) -> tuple[Floats, Floats, Floats]:
+        """Return along, up and origin of ``polygons``, (N, 3) each, as they stand now."""
+        vectors = polygons.along, polygons.up, polygons.origin
+        moved = self.world[polygons.mover]
+        if not self.turn.any():
+            return vectors[0], vectors[1], vectors[2] + moved
+        cos, sin = np.cos(self.turn)[polygons.mover], np.sin(self.turn)[polygons.mover]
+        along, up, origin = (
+            np.stack([cos * v[:, 0] - sin * v[:, 1], sin * v[:, 0] + cos * v[:, 1], v[:, 2]], 1) for v in vectors
+        )
+        return along, up, origin + moved
+
+
+@dataclass(frozen=True)
 class Light:
-    """Light on a scene: unit vector to the sun and RGB strengths; 1 leaves a colour as it is."""
+    """Light on a scene: unit vector to the sun and RGB strengths; 1 leaves a colour as it is.
+
+    ``sight`` is the distance over which haze takes away 63 % of the contrast, m.
+    """
 
     to_sun: Floats
     sun: Floats
     ambient: Floats
     haze: Floats
+    sight: float
     exposure: float
 
 
@@ -67,14 +91,15 @@ class Placed:
     axes: Floats  # (N, 3, 3): columns along, up and origin, in camera coordinates
 
     @staticmethod
-    def of(polygons: Polygons, motion: Floats, camera: Camera, time: float) -> Placed:
-        """Place ``polygons`` with their ``motion`` table (rows, 3) at ``time``."""
+    def of(polygons: Polygons, motion: Motion, camera: Camera, time: float) -> Placed:
+        """Place ``polygons`` as they have moved at ``time``."""
         turn = polygons.swing[:, 0] * np.sin(polygons.swing[:, 1] * time + polygons.swing[:, 2])
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
+        along, up, origin = motion.turned(polygons)
         axes = np.empty((len(polygons), 3, 3))
-        axes[:, 0] = cos * polygons.along + sin * polygons.up
-        axes[:, 1] = cos * polygons.up - sin * polygons.along
-        axes[:, 2] = polygons.origin + motion[polygons.mover] - camera.place
+        axes[:, 0] = cos * along + sin * up
+        axes[:, 1] = cos * up - sin * along
+        axes[:, 2] = origin - camera.place
         return Placed(np.swapaxes((axes.reshape(-1, 3) @ camera.axes.T).reshape(-1, 3, 3), 1, 2))
 
     def take(self, rows: NDArray[np.intp]) -> Placed:
@@ -118,7 +143,7 @@ class Painting:
         return np.take(self.polygons.label, self.ids)
 
 
-def paint_scene(polygons: Polygons, motion: Floats, camera: Camera, time: float) -> Painting:
+def paint_scene(polygons: Polygons, motion: Motion, camera: Camera, time: float) -> Painting:
     """Paint ``polygons`` from far to near."""
     placed = Placed.of(polygons, motion, camera, time)
     rows = _in_view(polygons, placed, camera)
@@ -158,9 +183,9 @@ def _project(points: Floats, camera: Camera) -> Floats:
     return np.asarray(points[..., :2] * (camera.focal / depth) + camera.center)
 
 
-def _far_to_near(polygons: Polygons, motion: Floats, camera: Camera, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+def _far_to_near(polygons: Polygons, motion: Motion, camera: Camera, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the painting order: by layer, then by the distance of each object's nearest point."""
-    shift = motion[polygons.mover[rows], :2] - camera.place[:2]
+    shift = motion.street[polygons.mover[rows]] - camera.street
     low, high = polygons.footprint[rows, :2] + shift, polygons.footprint[rows, 2:] + shift
     distance = np.hypot(*np.maximum(np.maximum(low, -high), 0).T)
     return np.lexsort((-distance, polygons.layer[rows]))
@@ -260,7 +285,7 @@ def _color_table(painting: Painting, light: Light) -> tuple[NDArray[np.uint32], 
     lit = np.where(sky[:, None], 1.0, ambient + slant * light.sun)
     dim = np.where(sky[:ground, None], 1.0, ambient[:ground])
     strength = np.concatenate([lit, dim, np.where(sky[:ground, None], 1.0, dim * 0.5)])
-    haze = np.where(sky, 0.0, 1 - np.exp(-np.maximum(painting.depth, 0) / HAZE))
+    haze = np.where(sky, 0.0, 1 - np.exp(-np.maximum(painting.depth, 0) / light.sight))
     rows = np.concatenate([np.arange(len(polygons)), np.arange(ground), np.arange(ground)])
     ramp = polygons.ramp[rows] * strength[:, None].astype(np.float32)
     ramp += (light.haze.astype(np.float32) - ramp) * haze[rows, None, None].astype(np.float32)

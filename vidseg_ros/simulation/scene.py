@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.simulation.chunk import CHUNK, draw_chunk
-from vidseg_ros.simulation.polygons import Builder, Floats, Polygons, join
+from vidseg_ros.simulation.polygons import Builder, Polygons, join
+from vidseg_ros.simulation.render import Camera, Motion
+from vidseg_ros.simulation.road import Road
 from vidseg_ros.simulation.sky import draw_dome
-from vidseg_ros.simulation.street import draw_street, lot
+from vidseg_ros.simulation.street import Street, lot
 from vidseg_ros.simulation.traffic import FIRST_MOVER, Stream, Traveller, draw_streams
 
 AHEAD, BEHIND = 180.0, 20.0
@@ -25,11 +27,19 @@ class View:
     polygons: Polygons
     travellers: tuple[Traveller, ...]
     pace: float
+    road: Road
 
-    def motion(self, time: float, camera: Floats) -> Floats:
-        """Return the motion table, (rows, 3) m, at ``time`` for a camera at ``camera`` (3,)."""
-        moved = [traveller.position(time, self.pace) for traveller in self.travellers]
-        return np.asarray([(0.0, 0.0, 0.0), tuple(camera), *moved])
+    def places(self, time: float) -> list[tuple[float, float]]:
+        """Return the street coordinates of the travellers at ``time``."""
+        return [traveller.position(time, self.pace) for traveller in self.travellers]
+
+    def motion(self, time: float, camera: Camera) -> Motion:
+        """Return how far everything has moved at ``time``, for the sky of ``camera``."""
+        street = np.asarray([(0.0, 0.0), tuple(camera.street), *self.places(time)])
+        world, turn = np.zeros((len(street), 3)), np.zeros(len(street))
+        world[:, :2], turn[FIRST_MOVER:] = self.road.place(*street.T), self.road.heading(street[FIRST_MOVER:, 0])
+        world[:FIRST_MOVER] = (0.0, 0.0, 0.0), camera.place
+        return Motion(world, street, turn)
 
 
 Slots = tuple[tuple[int, int], ...]
@@ -38,10 +48,10 @@ Slots = tuple[tuple[int, int], ...]
 class Scene:
     """The street of one seed. Keeps only what lay near the last few places asked for."""
 
-    def __init__(self, seed: int, pace: float) -> None:
-        self.street = draw_street(seed)
+    def __init__(self, street: Street, road: Road, pace: float, shared: bool) -> None:
+        self.street, self.road = street, road
         self._pace = pace
-        self._streams = draw_streams(self.street, pace)
+        self._streams = draw_streams(street, pace, shared)
         self._dome = draw_dome(self.street)
         self._chunk = lru_cache(maxsize=24)(self._draw_chunk)
         self._traveller = lru_cache(maxsize=512)(self._draw_traveller)
@@ -60,7 +70,8 @@ class Scene:
         return self._view(int(low // CHUNK), int(high // CHUNK), tuple(slots))
 
     def _draw_chunk(self, index: int) -> Polygons:
-        return draw_chunk(self.street, index)
+        chunk = draw_chunk(self.street, index)
+        return chunk.bent(self.road.place) if self.road.bend else chunk
 
     def _draw_traveller(self, number: int, slot: int) -> Traveller | None:
         rng, stream = lot(self.street.seed, 5, number, slot), self._streams[number]
@@ -69,6 +80,8 @@ class Scene:
         builder = Builder()
         stream.make(builder, rng)
         start = (slot + rng.uniform(0.35, 0.7)) * stream.spacing
+        if start < stream.least:
+            return None
         return Traveller(stream, builder.finish(), float(start), float(rng.uniform(1.5, 4)))
 
     def _join_chunks(self, first: int, last: int) -> Polygons:
@@ -79,7 +92,7 @@ class Scene:
         travellers = tuple(traveller for traveller in found if traveller)
         polygons = join([self._standing(first, last), *(traveller.polygons for traveller in travellers)])
         polygons.mover[:] = _rows(len(self._standing(first, last)), polygons.mover, travellers)
-        return View(polygons, travellers, self._pace)
+        return View(polygons, travellers, self._pace, self.road)
 
 
 def _rows(standing: int, mover: NDArray[np.intp], travellers: tuple[Traveller, ...]) -> NDArray[np.intp]:

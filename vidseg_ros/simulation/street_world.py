@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.config import require_one_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.simulation.render import Camera, Light, Painting, Placed, colors, flow, paint_scene
-from vidseg_ros.simulation.scene import Scene
-from vidseg_ros.simulation.street import lot
+from vidseg_ros.simulation.road import TIGHTEST, Road
+from vidseg_ros.simulation.scene import Scene, View
+from vidseg_ros.simulation.street import Street, draw_street, lot
 
 Floats = NDArray[np.float64]
 
 _HORIZON = 0.45  # share of the picture above the horizon when the camera is level
 _FOCAL = 0.85  # focal length as a share of the picture's width
 _GRAIN_MARGIN = 64
+
+
+class Weather(NamedTuple):
+    """What the weather does to the light."""
+
+    sight: float = 260.0  # distance over which haze takes away 63 % of the contrast, m
+    brightness: float = 1.0  # of the picture
+    clear: float | None = None  # 0 overcast .. 1 sunny; None: as the street has it
+
+
+WEATHERS = {
+    "drawn": Weather(),
+    "sunny": Weather(clear=1.0),
+    "overcast": Weather(clear=0.0),
+    "rain": Weather(sight=110.0, brightness=0.75, clear=0.1),
+    "fog": Weather(sight=45.0, brightness=0.95, clear=0.0),
+    "dusk": Weather(sight=200.0, brightness=0.45, clear=0.2),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,9 @@ class StreetWorldConfig:
     flicker: float = 0.02  # deviation of the exposure from frame to frame, as a share
     noise: float = 3.0  # deviation of the sensor noise, grey levels
     blur: float = 0.6  # deviation of the lens blur, pixels
+    bend: float = 0.0  # strongest curvature of the street, 1/m; 0 is straight
+    weather: str = "drawn"  # by lot with the street, or a name of WEATHERS
+    shared: bool = False  # the camera is on a vehicle that others make room for: one lane each way, kept to the right
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "seed"):
@@ -48,6 +72,8 @@ class StreetWorldConfig:
         _check("flicker", self.flicker, 0, 0.5)
         _check("noise", self.noise, 0, 64)
         _check("blur", self.blur, 0, 5)
+        _check("bend", self.bend, 0, TIGHTEST)
+        require_one_of("street world weather", self.weather, WEATHERS)
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -57,9 +83,9 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Pose:
-    """Place of the camera: x down the street, y to the left of its middle, metres.
+    """Place of the camera: x along the street, y to the left of its middle, metres.
 
-    ``heading`` turns left from +x and ``pitch`` looks down, rad.
+    ``heading`` turns left from the direction of the street and ``pitch`` looks down, rad.
     """
 
     x: float
@@ -93,11 +119,18 @@ class StreetWorld:
 
     def __init__(self, config: StreetWorldConfig = StreetWorldConfig()) -> None:
         self.config = config
-        self._scene = Scene(config.seed, config.speed)
+        self.road, self._weather = Road(config.bend, config.seed), WEATHERS[config.weather]
+        self._scene = Scene(self._draw_street(), self.road, config.speed, config.shared)
         rng = lot(config.seed, 7)
         self._phases = rng.uniform(0, 2 * np.pi, 12)
         shape = (config.height + _GRAIN_MARGIN, config.width + _GRAIN_MARGIN, 3)
         self._grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+
+    def _draw_street(self) -> Street:
+        street = draw_street(self.config.seed)
+        if self._weather.clear is not None:
+            street = replace(street, clear=self._weather.clear)
+        return replace(street, lanes=1, right=1) if self.config.shared else street
 
     def frame(self, index: int) -> WorldFrame:
         """Return frame ``index`` (0, 1, 2 ...) of the built-in drive."""
@@ -126,22 +159,34 @@ class StreetWorld:
         Without ``next_pose`` the camera stands still; without ``next_time`` the next frame is one frame period later.
         """
         later = time + 1 / self.config.fps if next_time is None else next_time
-        camera, next_camera = self._camera(pose), self._camera(next_pose or pose)
-        view = self._scene.near(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
-        painting = paint_scene(view.polygons, view.motion(time, camera.place), camera, time)
-        moved = Placed.of(painting.polygons, view.motion(later, next_camera.place), next_camera, later)
+        camera, next_camera = self.camera(pose), self.camera(next_pose or pose)
+        view = self.view(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
+        painting = paint_scene(view.polygons, view.motion(time, camera), camera, time)
+        moved = Placed.of(painting.polygons, view.motion(later, next_camera), next_camera, later)
         rgb = self._expose(colors(painting, self._light(time)), time)
         return WorldFrame(rgb, painting.labels, time, painting, moved.axes @ painting.placed.from_rays)
 
-    def _camera(self, pose: Pose) -> Camera:
+    @property
+    def lane(self) -> float:
+        """Place of the middle of the camera's lane, m to the left of the middle of the street."""
+        return self._scene.street.lane
+
+    def view(self, x: float, time: float, backward: bool = False) -> View:
+        """Return what may be seen at ``x`` along the street at ``time``, looking along the street or ``backward``."""
+        return self._scene.near(x, time, backward)
+
+    def camera(self, pose: Pose) -> Camera:
+        """Return the camera at ``pose``."""
         config = self.config
-        cos, sin, level, dip = np.cos(pose.heading), np.sin(pose.heading), np.cos(pose.pitch), np.sin(pose.pitch)
+        heading = pose.heading + self.road.heading(pose.x)
+        cos, sin, level, dip = np.cos(heading), np.sin(heading), np.cos(pose.pitch), np.sin(pose.pitch)
         right = np.asarray([sin, -cos, 0.0])
         ahead = np.asarray([cos * level, sin * level, -dip])
         axes = np.stack([right, np.cross(ahead, right), ahead])
         center = ((config.width - 1) / 2, (config.height - 1) * _HORIZON)
-        place = np.asarray([pose.x, pose.y, pose.height])
-        return Camera(config.width, config.height, _FOCAL * config.width, center, place, axes)
+        place = np.asarray([*self.road.place(pose.x, pose.y), pose.height])
+        street = np.asarray([pose.x, pose.y])
+        return Camera(config.width, config.height, _FOCAL * config.width, center, place, axes, street)
 
     def _light(self, time: float) -> Light:
         """Let clouds, colour and exposure drift slowly, and the exposure flicker."""
@@ -154,7 +199,8 @@ class StreetWorld:
         drift = 1 + 0.07 * np.sin(0.23 * time + phase[9]) + 0.04 * np.sin(0.61 * time + phase[10])
         jitter = 1 + self.config.flicker * np.clip(self._lot(time).standard_normal(), -3, 3)
         haze = np.asarray([0.76, 0.79, 0.83])
-        return Light(street.to_sun, sun, ambient, haze, float(drift * jitter))
+        exposure = float(drift * jitter * self._weather.brightness)
+        return Light(street.to_sun, sun, ambient, haze, self._weather.sight, exposure)
 
     def _lot(self, time: float) -> np.random.Generator:
         return lot(self.config.seed, 8, round(time * 1000))

@@ -1,0 +1,69 @@
+"""What a vehicle on CARLA's topics needs: segmentation of its camera, the evaluator and, on request, the driver.
+
+sim.launch.py and carla.launch.py include it; alone, it attaches to whatever publishes the topics of ``role_name``.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+
+SEGMENTATION = Path(get_package_share_directory("vidseg_ros")) / "launch" / "seg.launch.py"
+ARGUMENTS = {
+    "role_name": ("ego_vehicle", "name of the vehicle on its topics"),
+    "interface": ("bridge", "bridge or native: how semantic images are encoded"),
+    "carla_version": ("0.9.16", "decides what semantic tags and colours mean"),
+    "label_set": ("camvid", "label set of the model"),
+    "camera": ("rgb_front", "camera to segment"),
+    "semantic": ("semantic_segmentation_front", "camera with its ground truth"),
+    "model": ("", "checkpoint (.safetensors) or name of shipped weights"),
+    "device": ("", "auto, cpu, cuda, cuda:1, ..."),
+    "driver": ("false", "true drives by the labels"),
+    "control": ("auto", "auto, carla, ackermann or joy: message of the driver"),
+    "cruise": ("9.0", "speed of the driver, m/s"),
+    "report": ("", "JSON file of the evaluator, written at the end"),
+}
+
+
+def start_nodes(context):
+    value = context.launch_configurations
+    vehicle = f"/carla/{value['role_name']}"
+    label = ("label", f"{vehicle}/segmentation/label")
+    common = {"label_set": value["label_set"], "use_sim_time": True}
+    segmentation = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SEGMENTATION)),
+        launch_arguments={
+            "image": f"{vehicle}/{value['camera']}/image",
+            "namespace": vehicle,
+            "use_sim_time": "true",
+            **{name: value[name] for name in ("model", "device")},
+        }.items(),
+    )
+    evaluator = Node(
+        package="vidseg_ros",
+        executable="evaluator_node",
+        namespace=vehicle,
+        parameters=[common | {name: value[name] for name in ("interface", "carla_version", "report")}],
+        remappings=[label, ("semantic", f"{vehicle}/{value['semantic']}/image")],
+        output="screen",
+    )
+    driver = Node(
+        package="vidseg_ros",
+        executable="driver_node",
+        namespace=vehicle,
+        parameters=[common | {"control": value["control"], "cruise": float(value["cruise"])}],
+        remappings=[label, ("camera_info", f"{vehicle}/{value['camera']}/camera_info")],
+        output="screen",
+    )
+    return [segmentation, evaluator, *([driver] if value["driver"] == "true" else [])]
+
+
+def generate_launch_description():
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start_nodes)])

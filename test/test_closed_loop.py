@@ -1,0 +1,105 @@
+"""Twenty simulated seconds at the wheel: how good labels are, and how late, shows in the driving."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.cli.main import main
+from vidseg_ros.closed_loop import DELAY, Flicker, Network, Truth, drive_by_labels, street
+from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines import open_engine
+from vidseg_ros.labels import CAMVID
+from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
+
+SECONDS, FPS = 20.0, 8.0
+SEEDS = (0, 1)
+
+
+def config(seed):
+    return street(seed, (320, 240), FPS, "drawn")
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return {seed: drive_by_labels(Truth(), SECONDS, config(seed)) for seed in SEEDS}
+
+
+def stays_in_lane(figures):
+    return figures["in_lane"] == 100 and figures["collisions"] == 0 and figures["completed_m"] > 7 * SECONDS
+
+
+def test_true_labels_keep_the_lane(truth):
+    for figures in truth.values():
+        assert stays_in_lane(figures)
+        assert (figures["miou"], figures["cons"]) == (100, 100)
+
+
+def test_the_shipped_checkpoint_keeps_the_lane():
+    engine = open_engine(load_checkpoint(), EngineConfig(device="cpu"))
+    assert stays_in_lane(drive_by_labels(Network(engine), SECONDS, config(1)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_late_labels_drive_worse(truth, seed):
+    late = drive_by_labels(Truth(DELAY), SECONDS, config(seed))
+    assert late["in_lane"] < 90
+    assert late["cross_track_m"]["p95"] > 2 * truth[seed]["cross_track_m"]["p95"]
+    assert late["miou"] < 90
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_flickering_labels_drive_worse(truth, seed):
+    flickering = drive_by_labels(Flicker(seed), SECONDS, config(seed))
+    assert flickering["completed_m"] < 0.5 * truth[seed]["completed_m"]  # it brakes for people who are not there
+    assert flickering["cons"] < 90
+
+
+def test_the_same_seed_gives_the_same_figures():
+    assert len({json.dumps(drive_by_labels(Flicker(3), 2.0, config(3))) for _ in range(2)}) == 1
+
+
+def test_delayed_labels_are_those_of_an_older_picture():
+    world = StreetWorld(StreetWorldConfig(width=64, height=48, fps=10))
+    frames, source = [world.frame(index) for index in range(8)], Truth(0.3)
+    answers = [source.look(frame) for frame in frames]
+    assert answers[:3] == [None] * 3
+    for index in range(3, 8):
+        labels, stamp = answers[index]
+        assert stamp == frames[index - 3].stamp
+        np.testing.assert_array_equal(labels, frames[index - 3].labels)
+
+
+def test_flicker_spoils_some_blocks_anew_in_each_frame():
+    frame, source = StreetWorld(StreetWorldConfig(width=160, height=128)).frame(0), Flicker(0)
+    first, second = (source.look(frame)[0] for _ in range(2))
+    assert 0.1 < np.mean(first != frame.labels) < 0.4
+    assert np.mean(first != second) > 0.1
+    assert first.max() < len(CAMVID)
+
+
+def test_the_verb_writes_its_figures(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    command = ["simulate", "--closed-loop", "--seconds", "1", "--size", "160x120", "--json", str(file)]
+    assert main(command) == 0
+    figures = json.loads(file.read_text())
+    assert {"completed_m", "cross_track_m", "collisions", "miou", "cons"} <= set(figures)
+    assert set(figures["cross_track_m"]) == {"p50", "p95"}
+    assert "driven by labels: truth" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seconds", "0"], "--seconds is 0.0; it must be above 0"),
+        (["--weather", "hail"], "weather is 'hail'; use one of"),
+        (["--size", "4x4"], "width 4 is out of range"),
+        (["--labels", "node", "--checkpoint", "nowhere"], "'nowhere' does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, capsys):
+    assert main(["simulate", "--closed-loop", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,70 @@
+"""``vidseg record-carla``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.progress import Progress
+
+from vidseg_ros.cli.common import CONSOLE, image_size
+from vidseg_ros.config import require_positive
+from vidseg_ros.simulation.carla.recorder import CameraConfig, Recorder, SceneFailedError
+from vidseg_ros.simulation.carla.scenario import FPS, TOWNS, Scene, scenes
+from vidseg_ros.simulation.carla.server import PORT_STEP, RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
+
+SIZE = (CameraConfig.width, CameraConfig.height)
+EXAMPLE = "vidseg record-carla recordings --towns Town01,Town05 --workers 2"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("output", type=Path, help="folder of the scenes; those that it holds are not recorded again")
+    parser.add_argument("--towns", default=",".join(TOWNS), help="names with commas (default: all five of the paper)")
+    parser.add_argument("--scenes", type=int, help="record at most this many (default: all)")
+    parser.add_argument("--host", default="localhost", help="of the servers (default: localhost)")
+    parser.add_argument("--port", type=int, default=RPC_PORT, help=f"of the first server (default: {RPC_PORT})")
+    parser.add_argument("--traffic-port", type=int, default=TRAFFIC_PORT, help=f"default: {TRAFFIC_PORT}")
+    parser.add_argument(
+        "--workers", type=int, default=1, help=f"servers to record from, {PORT_STEP} ports apart (default: 1)"
+    )
+    parser.add_argument("--size", type=image_size, default=SIZE, help="WIDTHxHEIGHT (default: {}x{})".format(*SIZE))
+    parser.add_argument("--fov", type=float, default=CameraConfig.fov, help="angle of view, degrees (default: 90)")
+    parser.add_argument("--seed", type=int, default=0, help="of traffic and starting times (default: 0)")
+
+
+def main(options: Namespace) -> None:
+    """Run the verb."""
+    require_positive(**{"--workers": options.workers, "--fov": options.fov})
+    wanted = scenes([town for town in options.towns.split(",") if town])[: options.scenes]
+    width, height = options.size
+    camera = CameraConfig(width, height, options.fov)
+    api, first = load_api(), Address(options.host, options.port, options.traffic_port)
+    with Progress(console=CONSOLE) as bar:
+        task = bar.add_task("record", total=len(wanted))
+
+        def work(number: int) -> int:
+            server = Server(api, first.of_worker(number), FPS, options.seed)
+            try:
+                recorder = Recorder(server, options.output, camera, options.seed)
+                return record_all(recorder, wanted[number :: options.workers], lambda: bar.advance(task))
+            finally:
+                server.close()
+
+        with ThreadPoolExecutor(options.workers) as pool:
+            recorded = sum(pool.map(work, range(options.workers)))
+    CONSOLE.print(f"{recorded} scenes recorded in '{options.output}'")
+
+
+def record_all(recorder: Recorder, wanted: list[Scene], progress: Callable[[], None]) -> int:
+    """Record what is missing; a scene that fails is named and passed over. Returns how many were recorded."""
+    recorded = 0
+    for scene in wanted:
+        try:
+            recorded += recorder.record(scene)
+        except SceneFailedError as error:
+            CONSOLE.print(f"skipped {scene.name}: {error}; run again to try it once more")
+        progress()
+    return recorded

@@ -1,0 +1,1 @@
+"""A small driver that sees nothing but label images."""

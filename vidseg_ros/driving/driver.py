@@ -1,0 +1,108 @@
+"""Keeps a vehicle in its lane, and off whoever is in it, by label images alone.
+
+Nothing is planned and nothing predicted: what the labels show wrong or late shows in the driving. That is the purpose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.config import require_positive
+from vidseg_ros.driving.control import FULL_STOP, Control
+from vidseg_ros.driving.ground import GroundCamera
+from vidseg_ros.driving.lane import LaneFinder, Middle
+from vidseg_ros.driving.obstacles import Corridor, free_distance
+from vidseg_ros.driving.pid import Gains, Pid
+from vidseg_ros.driving.scene import Meaning
+from vidseg_ros.labels import LabelSet
+
+STEERING = Gains(proportional=1.0, integral=0.05, derivative=0.12)  # of the curvature that leads back, 1/m
+PEDALS = Gains(proportional=0.5, integral=0.05, limit=0.2)  # of the speed, m/s
+
+
+@dataclass(frozen=True)
+class DriverConfig:
+    """How to drive, and in what."""
+
+    cruise: float = 9.0  # m/s
+    lane: float = -1.65  # m to the left of the middle of the drivable area at which to drive; negative: to the right
+    look_ahead: float = 0.55  # s ahead at which to aim
+    least_look_ahead: float = 4.5  # m
+    wheelbase: float = 2.7  # m
+    max_steer: float = 0.6  # angle of the wheels at steer 1, rad
+    camera_ahead: float = 1.5  # of the rear axle, m
+    vehicle_half: float = 1.15  # half the width that must be free of vehicles, m
+    people_half: float = 1.7  # half the width that must be free of people, m
+    gap: float = 5.0  # between the camera and where to stop, m
+    braking: float = 3.0  # that is planned with, m/s^2
+    cornering: float = 2.5  # sideways, m/s^2
+    max_age: float = 1.0  # of the last label image, s; then the vehicle stops
+
+    def __post_init__(self) -> None:
+        positive = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "max_age")
+        require_positive(**{f"driver {name}": getattr(self, name) for name in positive})
+
+
+class Driver:
+    """One vehicle's driver: ``see`` each label image, ``decide`` as often as the vehicle wants to be told."""
+
+    def __init__(self, labels: LabelSet, camera: GroundCamera, config: DriverConfig = DriverConfig()) -> None:
+        self.config, self._camera = config, camera
+        meaning = Meaning.of(labels)
+        self._finder = LaneFinder(camera, meaning, config.lane)
+        self._corridors = (
+            Corridor(meaning.vehicles, config.vehicle_half),
+            Corridor(meaning.people, config.people_half),
+        )
+        self._steering, self._pedals = Pid(STEERING), Pid(PEDALS)
+        self._seen: tuple[float, Middle, float] | None = None  # when, the road and how far it is free
+        self._angle, self._decided = 0.0, -math.inf
+
+    def forget(self) -> None:
+        """Begin afresh, as after a jump of time."""
+        for part in (self._steering, self._pedals):
+            part.reset()
+        self._finder.forget()
+        self._seen, self._angle, self._decided = None, 0.0, -math.inf
+
+    def see(self, labels: NDArray[np.uint8], stamp: float, speed: float) -> None:
+        """Take in a label image, uint8 (H, W), that is as old as ``stamp`` (s), at ``speed`` (m/s)."""
+        if self._seen is not None and stamp < self._seen[0]:
+            self.forget()
+        elapsed = stamp - self._seen[0] if self._seen else 0.0
+        self._finder.move(speed * elapsed, speed * elapsed * math.tan(self._angle) / self.config.wheelbase)
+        middle = self._finder.find(labels)
+        free = min(
+            free_distance(labels, self._camera, middle, self.config.lane, corridor) for corridor in self._corridors
+        )
+        self._seen = stamp, middle, free
+        curvature = self._steering.step(self._curvature(middle, speed), elapsed)
+        self._angle = math.atan(curvature * self.config.wheelbase)
+
+    def decide(self, now: float, speed: float) -> Control:
+        """Return what to do at ``now`` (s) and ``speed`` (m/s): stop, where labels are missing for too long."""
+        if self._seen is None or now - self._seen[0] > self.config.max_age:
+            return FULL_STOP
+        _, middle, free = self._seen
+        elapsed = max(now - self._decided, 0.0) if math.isfinite(self._decided) else 0.0
+        self._decided = now
+        pedal = self._pedals.step(self._target_speed(middle, free) - speed, elapsed)
+        return Control(-self._angle / self.config.max_steer, max(pedal, 0.0), max(-pedal, 0.0))
+
+    def _curvature(self, middle: Middle, speed: float) -> float:
+        """Return the curvature (1/m, to the left) of the arc from the rear axle to the point aimed at."""
+        distance = max(self.config.look_ahead * speed, self.config.least_look_ahead)
+        aside = float(middle.left(np.asarray(distance))) + self.config.lane
+        reach = distance + self.config.camera_ahead
+        return 2 * aside / (reach**2 + aside**2)
+
+    def _target_speed(self, middle: Middle, free: float) -> float:
+        room = max(free - self.config.gap, 0.0)
+        bend = max(abs(2 * middle.bend), 1e-6)
+        return min(
+            self.config.cruise, math.sqrt(2 * self.config.braking * room), math.sqrt(self.config.cornering / bend)
+        )

@@ -1,0 +1,34 @@
+"""What the classes of a label set mean to a driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.labels import LabelSet
+
+ROAD = ("road",)
+PEOPLE = ("pedestrian", "person", "bicyclist", "rider", "bicycle", "motorcycle")
+VEHICLES = ("car", "truck", "bus", "train")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Look-up tables, bool (256,), from ids to whether one can drive there, and who may be in the way."""
+
+    road: NDArray[np.bool_]
+    people: NDArray[np.bool_]
+    vehicles: NDArray[np.bool_]
+
+    @staticmethod
+    def of(labels: LabelSet) -> Meaning:
+        """Find the classes of ``labels`` by their names."""
+        return Meaning(*(_table(labels, names) for names in (ROAD, PEOPLE, VEHICLES)))
+
+
+def _table(labels: LabelSet, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    table = np.zeros(256, np.bool_)
+    table[[number for number, name in enumerate(labels.names) if name in names]] = True
+    return table
