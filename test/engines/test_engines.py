@@ -68,6 +68,22 @@ def test_a_folded_network_is_the_same_network(position, size):
     assert left == ["norm_eighth"]  # stands alone, between a cell and a transposed convolution
 
 
+@pytest.mark.parametrize("position", POSITIONS)
+def test_constant_channels_become_one(position):
+    """Weight decay ends channels; what their shift leaves of them still counts, also at the borders."""
+    network = lively(tiny_network(position))
+    norm = network.encoder.norm3.norm
+    with torch.no_grad():
+        norm.weight[::3] = 0
+    frame = torch.from_numpy(pictures(2, 37, 51)).permute(0, 3, 1, 2)
+    folded = fold(network)
+    with torch.inference_mode():
+        first = network.initial_state(2, 37, 51)
+        torch.testing.assert_close(folded(frame, first)[0], network(frame, first)[0], atol=1e-4, rtol=1e-4)
+        channels = folded.features(frame).shape[1]
+    assert channels == int((norm.weight != 0).sum()) + 1
+
+
 @pytest.mark.parametrize("hysteresis", [None, 0.3])
 @pytest.mark.parametrize("position", [None, "L1b"])
 @pytest.mark.parametrize("name", ENGINES)

@@ -45,3 +45,17 @@ def join(states: Sequence[Sequence[T]], concatenate: Callable[[Sequence[T]], T])
 def split(state: Sequence[Any], streams: int) -> list[Any]:
     """Return the state of each stream of a batch."""
     return [tuple(part[i : i + 1] for part in state) for i in range(streams)]
+
+
+def in_turn(
+    step: Callable[..., tuple[Prediction, list[Any]]],
+    frames: NDArray[np.uint8],
+    states: Sequence[Any],
+    confidence: bool,
+) -> tuple[Prediction, list[Any]]:
+    """Take the step of each stream by itself: where a batch costs more than its frames, as on CPUs in float32."""
+    parts = [step(frames[i : i + 1], [state], confidence) for i, state in enumerate(states)]
+    labels = np.concatenate([prediction.labels for prediction, _ in parts])
+    certainty = [prediction.confidence for prediction, _ in parts if prediction.confidence is not None]
+    after = [state for _, (state,) in parts]
+    return Prediction(labels, np.concatenate(certainty) if confidence else None), after

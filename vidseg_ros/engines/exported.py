@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig, from_dict
-from vidseg_ros.engines.base import Prediction, join, split
+from vidseg_ros.engines.base import Prediction, in_turn, join, split
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
@@ -29,6 +29,7 @@ class ArrayEngine(ABC):
 
     labels: LabelSet
     input_size: tuple[int, int]
+    batches = True  # whether several frames at once are cheaper than one after another
 
     def __init__(self) -> None:
         self._sessions: dict[tuple[int, ...], tuple[Session, Arrays]] = {}
@@ -41,6 +42,8 @@ class ArrayEngine(ABC):
         self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool = False
     ) -> tuple[Prediction, list[Arrays]]:
         """Segment one frame of each stream: see ``Engine.step``."""
+        if len(frames) > 1 and not self.batches:
+            return in_turn(self.step, frames, states, confidence)
         key = (*frames.shape[:3], confidence)
         if key not in self._sessions:
             self._sessions[key] = self._open(frames.shape[:3], confidence)

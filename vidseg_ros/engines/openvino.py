@@ -51,7 +51,7 @@ class OpenVinoEngine(ExportedEngine):
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__(checkpoint, config)
-        self.settings = settings(config)
+        self.settings, self.batches = settings(config), config.precision != "f32"
 
     def _convert(self, step: ExportStep, batch: int) -> Session:
         model = _converted(step)

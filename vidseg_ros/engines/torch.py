@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidseg_ros.checkpoint import Checkpoint
 from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines.base import Prediction, join, split
+from vidseg_ros.engines.base import Prediction, in_turn, join, split
 from vidseg_ros.engines.step import InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import State
@@ -51,6 +51,8 @@ class TorchEngine:
         self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool = False
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame of each stream: see ``Engine.step``."""
+        if len(frames) > 1 and self.device.type == "cpu":
+            return in_turn(self.step, frames, states, confidence)
         step = self._step(confidence)
         known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
         labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), tuple(join(known, _concatenate)))

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vidseg_ros.networks.blocks import NormPReLU
+from vidseg_ros.networks.convlstm import ConvLSTM, StandardGates
 from vidseg_ros.networks.espnet import LEVEL1, Encoder, ESPNet
 from vidseg_ros.networks.streaming import StreamingNetwork
 
 RGB = 3
+NOTHING = 1e-12  # a scale that weight decay has ended
 
 
 class ScaledPReLU(nn.Module):
@@ -49,7 +51,8 @@ class FoldedEncoder(nn.Module):
             self.first = nn.Sequential(first, ScaledPReLU(torch.cat([norm.slope, torch.ones(RGB)])))
         self.skip_rgb, self.pool = encoder.skip_rgb, encoder.pool
         self.norm1, self.down2, self.level2, self.norm2 = encoder.norm1, encoder.down2, encoder.level2, encoder.norm2
-        self.down3, self.level3, self.norm3 = encoder.down3, encoder.level3, encoder.norm3
+        self.down3, self.level3 = encoder.down3, encoder.level3
+        self.norm3: nn.Module = encoder.norm3
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See ``Encoder``."""
@@ -62,6 +65,20 @@ class FoldedEncoder(nn.Module):
         return half_cat if self.skip_rgb else half[:, :LEVEL1], quarter, eighth
 
 
+class Varying(nn.Module):
+    """The channels of a ``ScaledPReLU`` that vary, and one of ones in the place of all that are constant."""
+
+    def __init__(self, norm: ScaledPReLU, varies: Tensor) -> None:
+        super().__init__()
+        names = ("slope", "scale", "shift")
+        self.register_buffer("index", varies.nonzero().flatten())
+        self.norm = ScaledPReLU(*(norm.get_buffer(name)[varies] for name in names))
+
+    def forward(self, x: Tensor) -> Tensor:
+        varying = self.norm(x.index_select(1, self.get_buffer("index")))
+        return torch.cat([varying, torch.ones_like(varying[:, :1])], 1)
+
+
 def fold(network: StreamingNetwork) -> StreamingNetwork:
     """Return a copy for inference."""
     network = copy.deepcopy(network).eval()
@@ -71,6 +88,8 @@ def fold(network: StreamingNetwork) -> StreamingNetwork:
         if "L1d" in network.reductions:
             network.reductions["L1d"], network.norm_half = _merge(network.reductions["L1d"], network.norm_half)
     _fold_norms(network)
+    if isinstance(network, ESPNet):
+        _gather_constants(network)
     return network.requires_grad_(False)
 
 
@@ -113,3 +132,27 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias.detach() - norm.running_mean * scale
+
+
+def _gather_constants(network: ESPNet) -> None:
+    """Let one channel stand for all that training has made constant behind the encoder: it may be a quarter of them."""
+    encoder, cell = network.encoder, network.cell
+    assert isinstance(encoder, FoldedEncoder)
+    assert isinstance(encoder.norm3, ScaledPReLU)
+    scale = encoder.norm3.get_buffer("scale").flatten()
+    constant = encoder.norm3(torch.zeros(1, len(scale), 1, 1))
+    varies = scale.abs() > NOTHING
+    if network.cell_position != "L1b":
+        consumer = network.reductions["L1b"]
+    elif isinstance(cell, ConvLSTM) and isinstance(cell.gates, StandardGates) and isinstance(cell.norm, nn.Identity):
+        consumer = cell.gates.convolution
+    else:
+        return
+    if varies.all():
+        return
+    assert isinstance(consumer, nn.Conv2d)
+    weight, inputs = consumer.weight.detach(), len(scale)
+    ones = (weight[:, :inputs] * constant)[:, ~varies].sum(1, keepdim=True)
+    consumer.weight = nn.Parameter(torch.cat([weight[:, :inputs][:, varies], ones, weight[:, inputs:]], 1))
+    consumer.in_channels = consumer.weight.shape[1]
+    encoder.norm3 = Varying(encoder.norm3, varies)
