@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint docs experiments clean
+.PHONY: venv demo test lint docs benchmark soak experiments clean
 
 venv: .venv/.ready
 
@@ -27,6 +27,14 @@ lint: venv
 # every figure and picture of README.md and docs/
 docs: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python docs/figures.py
+
+# the speed of engines and node in docs/results.md: ten minutes on a machine that does nothing else
+benchmark: venv  # needs VIDSEG_DATA for CamVid
+	$(BIN)/python docs/speed.py
+
+# 10,000 frames through the node: rss_mb of soak.json must stay flat
+soak: venv
+	$(BIN)/vidseg benchmark --node --engines openvino --sizes 240x180 --frames 10000 --json soak.json
 
 # the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 import plots
+import speed
+from markdown import table
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
@@ -23,7 +25,7 @@ OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_cam
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
 CPU = ("--device", "cpu")
 PLAIN = ("--engine", "torch", *CPU)
-HYSTERESES = (0.25, 0.5, 1.0)
+HYSTERESES = (0.0, 0.25, 0.5, 1.0)
 SIZES = ("480x360", "640x480", "1024x512")
 
 
@@ -61,12 +63,6 @@ def measure(folder):
         if size == SIZES[0]:
             shutil.copy(folder / "street" / "demo.png", DOCS / "demo.png")
     return figures
-
-
-def table(header, rows):
-    """Return a Markdown table."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def quality(figures):
@@ -159,6 +155,7 @@ def main():
         "video_images": f"{images(SHIPPED[1]):,}",
         "cores": str(os.cpu_count()),
         **{name: build(experiments) for name, build in TABLES.items()},
+        **speed.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

@@ -1,0 +1,129 @@
+"""Measure engines and node, and the quality that each engine keeps: ``make benchmark``. Writes speed.json here.
+
+CamVid is found through VIDSEG_DATA. Nothing else should run meanwhile. ``tables`` turns the figures into Markdown.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from markdown import table
+
+from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
+
+DOCS = Path(__file__).parent
+SPEED = DOCS / "speed.json"
+SIZES = ("480x360", "1024x512")
+LOWER = "openvino:bf16"
+CAMERAS = "1,8"
+NODE_SIZES = "640x480,1024x512"
+
+
+def vidseg(*arguments, out):
+    """Run a verb; returns its figures."""
+    subprocess.run([sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)], check=True)
+    return json.loads(out.read_text())
+
+
+def measure(folder):
+    """Return all figures."""
+    out = folder / "figures.json"
+    files = {size: folder / f"int8_{size}.xml" for size in SIZES}
+    for size, path in files.items():
+        words = ("--format", "openvino", "--int8", "camvid/train", "--size", size)
+        subprocess.run([sys.executable, "-m", "vidseg_ros", "export", DEFAULT_CHECKPOINT, path, *words], check=True)
+    figures = {"benchmark": {}, "quality": {}}
+    for size, path in files.items():
+        engines = f"torch,openvino,onnxruntime,{LOWER},{path}"
+        figures["benchmark"][size] = vidseg("benchmark", "--engines", engines, "--sizes", size, out=out)
+    cameras = ("--engines", f"openvino,{LOWER}", "--cameras", CAMERAS, "--sizes", SIZES[0])
+    figures["cameras"] = vidseg("benchmark", *cameras, out=out)
+    figures["node"] = vidseg("benchmark", "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out)
+    for name, words in {
+        "torch": ("--engine", "torch"),
+        "openvino": ("--engine", "openvino"),
+        "onnxruntime": ("--engine", "onnxruntime"),
+        LOWER: ("--engine", "openvino", "--precision", "bf16"),
+    }.items():
+        figures["quality"][name] = vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", *words, out=out)
+    figures["quality"]["openvino int8"] = vidseg("evaluate", files[SIZES[0]], "camvid/val", out=out)
+    return json.loads(json.dumps(figures).replace(str(folder), ""))
+
+
+def name_of(result):
+    """Return what the tables call an engine."""
+    if result["engine"].endswith(".xml"):
+        return "openvino int8"
+    return result["engine"] + ("" if result["precision"] == "f32" else f":{result['precision']}")
+
+
+def engines(figures):
+    """Return the table of engines by size."""
+    rows = [
+        [
+            result["size"],
+            name_of(result),
+            f"{result['ms_p50']:.1f}",
+            f"{result['ms_p95']:.1f}",
+            f"{result['ratio']:.2f}",
+            f"{result['label_agreement']:.3f}",
+            f"{result['peak_rss_mb']:.0f}",
+        ]
+        for run in figures["benchmark"].values()
+        for result in run["results"]
+    ]
+    return table(["size", "engine", "ms p50", "ms p95", "ratio", "equal labels, %", "peak MB"], rows)
+
+
+def floors(figures):
+    """Return one line about the floor of the machine."""
+    parts = [
+        f"{size}: {run['gmacs'][size]:.2f} G multiply-adds, {run['floor_ms'][size]:.1f} ms at the "
+        f"{run['floor']['gflops']:.0f} GFLOP/s of a matrix product"
+        for size, run in figures["benchmark"].items()
+    ]
+    return "; ".join(parts)
+
+
+def cameras(figures):
+    """Return the table of several cameras in one step."""
+    rows = [
+        [name_of(result), result["cameras"], f"{result['ms_p50']:.1f}", f"{result['ms_p50'] / result['cameras']:.1f}"]
+        for result in figures["cameras"]["results"]
+        if result["engine"] != "reference"
+    ]
+    return table(["engine", "cameras", "ms p50", "ms p50 a camera"], rows)
+
+
+def node(figures):
+    """Return the table of the node."""
+    parts = ("latency_ms", "transport_ms", "queue_ms", "read_ms", "model_ms", "publish_ms", "overhead_percent")
+    rows = [
+        [result["size"], name_of(result)]
+        + [f"{result[part]['p50']:.1f} / {result[part]['p95']:.1f}" for part in parts]
+        + [result["first_label_s"], f"{result['cpu_percent']:.0f} %", result["frames"]["dropped"]]
+        for result in figures["node"]["results"]
+    ]
+    named = ["latency", "transport", "queue", "read", "model", "publish", "overhead %"]
+    return table(["size", "engine", *named, "first label, s", "CPU", "dropped"], rows)
+
+
+def quality(figures):
+    """Return the table of what each engine keeps of the quality."""
+    keys = ("miou", "acc", "cons", "consw")
+    rows = [[name, *(f"{values[key]:.2f}" for key in keys)] for name, values in figures["quality"].items()]
+    return table(["engine", "mIoU", "Acc", "Cons", "ConsW"], rows)
+
+
+def tables():
+    """Return the Markdown of everything that was measured, by its place in results.in.md."""
+    figures = json.loads(SPEED.read_text())
+    builders = {"engines": engines, "floors": floors, "cameras": cameras, "node": node, "engine_quality": quality}
+    return {name: build(figures) for name, build in builders.items()}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        SPEED.write_text(json.dumps(measure(Path(scratch)), indent=1) + "\n")
