@@ -32,10 +32,9 @@ ALLOWED = {
     "replay": BASE
     | {"stream", "evaluation", "metrics", "bags", "pictures", "data", "engines", "checkpoint", "config", "labels"},
     "pseudo": BASE | {"replay", "bags", "metrics", "networks", "data", "checkpoint", "config", "labels"},
-    "scoring": BASE | {"metrics", "labels"},
-    "closed_loop": BASE | {"driving", "engines", "labels", "scoring", "simulation", "stream"},
+    "closed_loop": BASE | {"driving", "engines", "evaluation", "labels", "simulation", "stream"},
     "ros": BASE
-    | {"benchmark", "carla_labels", "driving", "scoring", "bags", "pictures"}
+    | {"benchmark", "carla_labels", "driving", "evaluation", "bags", "pictures"}
     | {"stream", "config", "labels", "checkpoint", "engines", "data", "simulation"},
     "cli": None,  # may use everything
     "__main__": {"cli"},

@@ -6,9 +6,9 @@ from test.conftest import CPU
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import Prediction, TorchEngine
-from vidseg_ros.evaluation import evaluate
+from vidseg_ros.evaluation import Scores, evaluate
 from vidseg_ros.importers import import_weights
-from vidseg_ros.labels import CAMVID
+from vidseg_ros.labels import CAMVID, IGNORE
 
 
 class Painter:
@@ -56,3 +56,27 @@ def test_imported_weights_reach_the_figures_of_the_original_code(camvid_val, off
     expected = {"miou": 69.35, "acc": 93.30, "cons": 97.65, "consw": 3.34}
     assert {name: report[name] for name in expected} == pytest.approx(expected, abs=0.05)
     assert report["frames"] == 101
+
+
+def test_running_figures_by_hand():
+    score = Scores(CAMVID, windows=())
+    assert {score.report()[name] for name in ("miou", "acc", "cons", "consw")} == {None}
+    truth = np.asarray([[0, 0, 1, IGNORE]], np.uint8)
+    score.add(np.asarray([[0, 1, 1, 5]], np.uint8), truth)
+    # class 0: 1 of 2, class 1: 1 of 2; two of three pixels right
+    report = score.report()
+    assert (report["miou"], report["acc"], report["cons"], report["consw"]) == (50.0, 66.67, None, None)
+    score.add(np.asarray([[0, 1, 0, 5]], np.uint8), truth)
+    # of three stable pixels two keep their label, one of these wrong
+    assert (score.report()["cons"], score.report()["consw"]) == (66.67, 33.33)
+    assert score.frames == 2
+
+
+def test_pairs_are_not_made_across_an_interruption_or_a_change_of_size():
+    score = Scores(CAMVID, windows=())
+    for size in (2, 2, 3):
+        image = np.zeros((size, size), np.uint8)
+        score.add(image, image)
+        if size == 2:
+            score.begin()
+    assert score.report()["cons"] is None

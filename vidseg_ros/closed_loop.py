@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.engines import Engine
+from vidseg_ros.evaluation import Scores
 from vidseg_ros.labels import CAMVID, LabelSet, translation
-from vidseg_ros.scoring import RunningScore
 from vidseg_ros.simulation.drive import DRIVE, Drive, Judge
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import Frame, FrameStream
@@ -110,7 +110,7 @@ def drive_by_labels(
     """
     drive = Drive(config)
     at_wheel = Driver(source.labels, camera_of(drive), driver or DriverConfig(lane=drive.lane))
-    score, known = RunningScore(source.labels), translation(CAMVID, source.labels)
+    score, known = Scores(source.labels, windows=()), translation(CAMVID, source.labels)
     judge = Judge()
     for _ in range(round(seconds * config.fps)):
         frame, speed = drive.frame(), drive.vehicle.speed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -23,14 +24,18 @@ VC_WINDOWS = (8, 16)  # frames
 
 
 class Scores:
-    """All metrics against ground truth, fed frame by frame. ``metrics`` holds their accumulators."""
+    """All metrics against ground truth, fed frame by frame. ``metrics`` holds their accumulators.
 
-    def __init__(self, labels: LabelSet, device: str = "cpu") -> None:
+    ``windows`` are those of VC; without any, one frame costs little enough for a live node.
+    """
+
+    def __init__(self, labels: LabelSet, device: str = "cpu", windows: Sequence[int] = VC_WINDOWS) -> None:
         self.labels, self.device = labels, device
         self.score = SegmentationScore(len(labels)).to(device)
         self.stability = Consistency().to(device)
-        self.constancy = [VideoConsistency(window).to(device) for window in VC_WINDOWS]
-        self.recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(VC_WINDOWS))
+        self.constancy = [VideoConsistency(window).to(device) for window in windows]
+        self.recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=max((2, *windows)))
+        self.frames = 0
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -43,19 +48,24 @@ class Scores:
         self.recent.clear()
 
     def add(self, predicted: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        """Take in the next frame, ids uint8 (H, W) each."""
+        """Take in the next frame, ids uint8 (H, W) each; one of another size begins a new sequence."""
+        if self.recent and self.recent[-1][0].shape != predicted.shape:
+            self.begin()
         self.recent.append((torch.from_numpy(predicted), torch.from_numpy(labels)))
         predictions, truth = (torch.stack(planes).to(self.device) for planes in zip(*self.recent, strict=True))
         self.score.update(predictions[-1], truth[-1])
         self.stability.update(predictions[-2:], truth[-2:])
         for metric in self.constancy:
             metric.update(predictions[-metric.window :], truth[-metric.window :])
+        self.frames += 1
 
     def report(self) -> dict[str, Any]:
         """Return percentages to hundredths; what could not be measured is None."""
-        values = self.score.compute()
-        plain = {"miou": values["miou"], "acc": values["acc"], **self.stability.compute()}
-        plain |= {f"vc{metric.window}": metric.compute() for metric in self.constancy}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The ``compute`` method")  # before the first frame, too
+            values = self.score.compute()
+            plain = {"miou": values["miou"], "acc": values["acc"], **self.stability.compute()}
+            plain |= {f"vc{metric.window}": metric.compute() for metric in self.constancy}
         report: dict[str, Any] = {name: number(value) for name, value in plain.items()}
         return report | {"per_class": by_class(self.labels, values["iou"])}
 

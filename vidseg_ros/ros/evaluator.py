@@ -20,11 +20,11 @@ from sensor_msgs.msg import Image
 from vidseg_ros.carla_labels import DECODERS, INTERFACES, find_tags
 from vidseg_ros.checkpoint import require_writable, write_whole
 from vidseg_ros.config import require_one_of
+from vidseg_ros.evaluation import Scores
 from vidseg_ros.labels import CAMVID, IGNORE, find_label_set
 from vidseg_ros.ros.diagnostics import WINDOW, make_status
 from vidseg_ros.ros.pairs import Pairs
 from vidseg_ros.ros.spin import run
-from vidseg_ros.scoring import RunningScore
 
 CHANNELS = {"mono8": 1, "bgra8": 4}
 QOS = QoSProfile(depth=10)
@@ -46,7 +46,7 @@ class EvaluatorNode(Node):
         self._report = Path(report) if report else None
         if self._report is not None:
             require_writable(self._report)
-        self._score = RunningScore(self._labels)
+        self._score = Scores(self._labels, windows=())
         self._pairs: Pairs[tuple[NDArray[np.uint8], float]] = Pairs(("label", "semantic"))
         self._rejected = self._jumps = 0
         self._latency: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in ("sim_ms", "wall_ms")}
@@ -68,7 +68,7 @@ class EvaluatorNode(Node):
         partner = self._pairs.put(kind, stamp, (pixels, now))
         if self._pairs.jumps > self._jumps:
             self._jumps = self._pairs.jumps
-            self._score.interrupt()
+            self._score.begin()
             self.get_logger().info("time ran back: the next frame follows none")
         if partner is not None:
             self._compare(*((pixels, partner[0]) if kind == "label" else (partner[0], pixels)))
@@ -108,7 +108,8 @@ class EvaluatorNode(Node):
     def _publish(self) -> None:
         figures = self.figures()
         times = {f"{name}_{p}": value for name, row in figures.pop("latency").items() for p, value in row.items()}
-        values = {name: str(value) for name, value in (figures | times).items()}
+        by_class = {f"iou {name}": value for name, value in figures.pop("per_class").items()}
+        values = {name: str(value) for name, value in (figures | by_class | times).items()}
         level, text = (
             (DiagnosticStatus.OK, "evaluating") if self._score.frames else (DiagnosticStatus.WARN, "no pair yet")
         )
@@ -119,7 +120,7 @@ class EvaluatorNode(Node):
         self._publisher.publish(status)
 
     def finish(self) -> None:
-        """Write the figures. The report of ``vidseg replay`` belongs here, too."""
+        """Write the figures."""
         if self._report is not None:
             write_whole(self._report, (json.dumps(self.figures(), indent=2) + "\n").encode())
 
