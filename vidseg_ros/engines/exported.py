@@ -43,7 +43,13 @@ class ArrayEngine(ABC):
     ) -> tuple[Prediction, list[Arrays]]:
         """Segment one frame of each stream: see ``Engine.step``."""
         if len(frames) > 1 and not self.batches:
-            return in_turn(self.step, frames, states, confidence)
+            return in_turn(self._step_batch, frames, states, confidence)
+        return self._step_batch(frames, states, confidence)
+
+    def _step_batch(
+        self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool
+    ) -> tuple[Prediction, list[Arrays]]:
+        """Take all streams in one batch."""
         key = (*frames.shape[:3], confidence)
         if key not in self._sessions:
             self._sessions[key] = self._open(frames.shape[:3], confidence)

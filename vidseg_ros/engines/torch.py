@@ -52,7 +52,13 @@ class TorchEngine:
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame of each stream: see ``Engine.step``."""
         if len(frames) > 1 and self.device.type == "cpu":
-            return in_turn(self.step, frames, states, confidence)
+            return in_turn(self._step_batch, frames, states, confidence)
+        return self._step_batch(frames, states, confidence)
+
+    def _step_batch(
+        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool
+    ) -> tuple[Prediction, list[State]]:
+        """Take all streams in one batch."""
         step = self._step(confidence)
         known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
         labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), tuple(join(known, _concatenate)))
