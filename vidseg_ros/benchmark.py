@@ -239,5 +239,5 @@ def with_engine(case: Case, text: str) -> Case:
     if name == REFERENCE:
         raise UserError(f"engine '{REFERENCE}' is in every benchmark; name others")
     if Path(text).suffix in FILES:
-        return replace(case, checkpoint=text, config=replace(case.config, engine="auto"))
+        return replace(case, checkpoint=text, config=replace(case.config, engine="auto", hysteresis=None))
     return replace(case, config=replace(case.config, engine=name, precision=precision or case.config.precision))

@@ -78,7 +78,9 @@ def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):
 
 def test_the_verb(checkpoint_file, tmp_path, capsys):
     path = tmp_path / "x.onnx"
-    assert main(["export", str(checkpoint_file), str(path), "--format", "onnx"]) == 0
+    assert main(["export", str(checkpoint_file), str(path), "--format", "onnx", "--hysteresis", "0.5"]) == 0
+    inputs = [item.name for item in onnxruntime.InferenceSession(path).get_inputs()]
+    assert inputs == ["frames", "fresh", "hidden", "cell", "last"]
     assert "% of the labels as in PyTorch" in " ".join(capsys.readouterr().out.split())
     assert path.is_file()
     assert main(["export", str(checkpoint_file), str(tmp_path / "x.bin"), "--format", "onnx"]) == 2

@@ -102,7 +102,8 @@ def _engines(options: Namespace) -> dict[str, Any]:
 
 
 def _base(options: Namespace, size: tuple[int, int], cameras: int) -> Case:
-    return Case(options.checkpoint, EngineConfig("torch", options.device, options.threads), size, cameras)
+    tuned = EngineConfig("torch", options.device, options.threads, hysteresis=0.0)  # the reference has none
+    return Case(options.checkpoint, tuned, size, cameras)
 
 
 def _race(options: Namespace, size: tuple[int, int], cameras: int) -> list[Case]:

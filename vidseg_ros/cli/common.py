@@ -40,9 +40,13 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
         "--threads", type=int, default=default.threads, help="of the CPU (default: as the engine likes)"
     )
     parser.add_argument("--precision", default=default.precision, help=f"{', '.join(ENGINE_PRECISIONS)} (default: f32)")
-    parser.add_argument(
-        "--hysteresis", type=float, help="logits by which a new label must beat the last (default: the model's)"
-    )
+    add_hysteresis(parser)
+
+
+def add_hysteresis(parser: ArgumentParser) -> None:
+    """Declare ``--hysteresis``."""
+    text = "logits by which a new label must beat the last (default: the model's)"
+    parser.add_argument("--hysteresis", type=float, help=text)
 
 
 def engine_config(options: Namespace) -> EngineConfig:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.benchmark import pictures
 from vidseg_ros.checkpoint import load_checkpoint, require_writable
-from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, image_size
+from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_hysteresis, image_size
 from vidseg_ros.config import MotionConfig, SourceConfig
 from vidseg_ros.data.mixture import open_source
 from vidseg_ros.engines.choose import require_installed
@@ -30,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="file to write; it takes frames, fresh and the state by name")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the frames (default: as trained)")
+    add_hysteresis(parser)
     parser.add_argument(
         "--int8",
         metavar="DATASET",
@@ -51,7 +52,7 @@ def main(options: Namespace) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     size = options.size or checkpoint.network.config.input.size
     clips = calibration(options.int8, size, checkpoint.labels) if options.int8 else []
-    parity = export(checkpoint, options.format, options.output, size, pictures(size), clips)
+    parity = export(checkpoint, options.format, options.output, size, pictures(size), clips, options.hysteresis)
     CONSOLE.print(
         f"wrote {options.output}: {parity.agreement:.4f} % of the labels as in PyTorch, "
         f"largest relative difference of the state {parity.difference:.1e}"

@@ -41,13 +41,15 @@ def export(
     size: tuple[int, int],
     frames: Sequence[NDArray[np.uint8]],
     clips: Sequence[NDArray[np.uint8]] = (),
+    hysteresis: float | None = None,
 ) -> Parity:
     """Write ``checkpoint`` for frames of ``size`` (width, height) and any batch; ``frames`` (H, W, 3) try it first.
 
     With ``clips`` (T, H, W, 3), its convolutions are in int8, calibrated on them. Raises UserError where labels of
     fewer than 99.9 % of the pixels agree, or 90 % in int8.
     """
-    step = ExportStep(InferenceStep(checkpoint.network, True, hysteresis_of(checkpoint, EngineConfig())), *size[::-1])
+    config = EngineConfig(hysteresis=hysteresis)
+    step = ExportStep(InferenceStep(checkpoint.network, True, hysteresis_of(checkpoint, config)), *size[::-1])
     session, write = WRITERS[kind](step, about_of(checkpoint, size), clips)
     parity = _compare(step, session, frames)
     least = INT8_AGREEMENT if clips else AGREEMENT
