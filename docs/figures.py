@@ -94,6 +94,8 @@ def experiment(names):
     def rows(experiments):
         header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
         found = {name: experiments[name] for name in names if name in experiments}
+        if len(found) < 2:
+            return "Not run yet."
         figures = {
             name: [f"{values[key]:.2f}" for key in ("miou", "acc", "cons", "consw", "vc8")]
             for name, values in found.items()
