@@ -32,9 +32,9 @@ docs: venv  # needs VIDSEG_DATA for CamVid
 benchmark: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python docs/speed.py
 
-# 10,000 frames through the node: rss_mb of soak.json must stay flat
+# 10,000 frames through the node: rss_mb of docs/soak.json must stay flat
 soak: venv
-	$(BIN)/vidseg benchmark --node --engines openvino --sizes 240x180 --frames 10000 --json soak.json
+	$(BIN)/vidseg benchmark --node --engines openvino --sizes 240x180 --frames 10000 --json docs/soak.json
 
 # the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it

@@ -15,6 +15,7 @@ from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
 
 DOCS = Path(__file__).parent
 SPEED = DOCS / "speed.json"
+SOAK = DOCS / "soak.json"  # of make soak
 SIZES = ("480x360", "1024x512")
 LOWER = "openvino:bf16"
 CAMERAS = "1,8"
@@ -132,11 +133,17 @@ def quality(figures):
     return table(["engine", "mIoU", "Acc", "Cons", "ConsW"], rows)
 
 
+def soak():
+    """Return the least and the most memory of the long run."""
+    (result,) = json.loads(SOAK.read_text())["results"]
+    return f"{min(result['rss_mb'])} to {max(result['rss_mb'])}"
+
+
 def tables():
     """Return the Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(SPEED.read_text())
     builders = {"engines": engines, "floors": floors, "cameras": cameras, "node": node, "engine_quality": quality}
-    return {name: build(figures) for name, build in builders.items()}
+    return {name: build(figures) for name, build in builders.items()} | {"soak": soak()}
 
 
 if __name__ == "__main__":
