@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +10,8 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
@@ -27,7 +23,7 @@ from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.label_info import publish_label_info
 from vidseg_ros.ros.latest import LatestQueue
 from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
-from vidseg_ros.ros.transport import use_large_image_transport
+from vidseg_ros.ros.spin import run
 from vidseg_ros.stream import Frame, Segmentation, step_together
 
 
@@ -128,6 +124,10 @@ class SegmentationNode(LifecycleNode):
             self._worker.join()
             self._worker = None
 
+    def finish(self) -> None:
+        """Stop working at the end of the process."""
+        self.stop()
+
     def _release(self) -> None:
         for camera in self._cameras.values():
             camera.destroy()
@@ -207,27 +207,7 @@ class SegmentationNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    use_large_image_transport()
-    node = None
-    try:
-        rclpy.init(args=arguments)
-        node = SegmentationNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.autostart()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except ParameterException as error:  # a value of another type, or out of range
-        rclpy.logging.get_logger("segmentation").fatal(f"cannot start: {error}; see 'ros2 param describe'")
-        return 2
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(SegmentationNode, "segmentation", arguments, SegmentationNode.autostart)
 
 
 if __name__ == "__main__":

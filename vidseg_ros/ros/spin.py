@@ -8,24 +8,37 @@ from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.transport import use_large_image_transport
 
 
-def run(make: Callable[[], Any], name: str, arguments: list[str] | None = None) -> int:
-    """Spin what ``make`` returns, and let it ``finish``; returns the exit code, 2 after one line for bad input."""
+def run(
+    make: Callable[[], Any],
+    name: str,
+    arguments: list[str] | None = None,
+    begin: Callable[[Any], None] = lambda node: None,
+) -> int:
+    """Make a node, let it ``begin``, spin it and let it ``finish``; returns the exit code.
+
+    Bad input is one line and exit code 2.
+    """
     use_large_image_transport()
     node = None
     try:
         rclpy.init(args=arguments)
         node = make()
-        rclpy.spin(node)
+        executor = SingleThreadedExecutor()  # before the node speaks: an interrupt while it is made leaves a traceback
+        executor.add_node(node)
+        begin(node)
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (UserError, ParameterException) as error:
-        rclpy.logging.get_logger(name).fatal(f"cannot start: {error}")
+        # a parameter of another type, or out of range
+        remedy = "; see 'ros2 param describe'" if isinstance(error, ParameterException) else ""
+        rclpy.logging.get_logger(name).fatal(f"cannot start: {error}{remedy}")
         return 2
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
