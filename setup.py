@@ -52,7 +52,7 @@ setup(
         ],
         # ``vidseg train``; a robot does without
         "train": [
-            "lightning>=2.5",  # phases, precision, several processes, resuming
+            "lightning>=2.6",  # phases, precision, several processes, resuming
             "tensorboard>=2.14",  # curves
         ],
         # faster engines and files for other runtimes

@@ -77,6 +77,7 @@ PHASE = {"steps": 1, "clip_length": 1, "batch": 1, "learning_rate": 0.1}
             "phases.run_up is 4; give a number of frames, with a clip_length above 1",
         ),
         ({"precision": "8"}, "precision is '8'; use one of 32-true, bf16-mixed, 16-mixed"),
+        ({"average": 1.0}, "average is 1.0; give a decay per step from 0 (none) to below 1, such as 0.99"),
         ({"loss": {"difference": "cubed"}}, "loss.difference is 'cubed'; use one of squared, absolute"),
         ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of label, all"),
         ({"loss": {"dilation": -1}}, "loss.dilation is -1; it must not be negative"),

@@ -274,6 +274,7 @@ class TrainConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     imitate: bool = True  # a cell begins as an average over time of the convolution that it replaces
     weight_decay: float = 2e-4
+    average: float = 0.0  # decay per step of the running mean of the weights that is judged and kept; 0: none
     precision: str = "32-true"  # of Lightning: bf16-mixed, 16-mixed, ...
     save_minutes: float = 2.0  # between two states from which a killed run goes on
     seed: int = 0
@@ -282,6 +283,8 @@ class TrainConfig:
         require_one_of("precision", self.precision, PRECISIONS)
         require_one_of("best", self.best, ("", *FIGURES))
         require_positive(save_minutes=self.save_minutes, validate_every=self.validate_every)
+        if not 0.0 <= self.average < 1.0:
+            raise UserError(f"average is {self.average}; give a decay per step from 0 (none) to below 1, such as 0.99")
         for key in ("phases", "data"):
             if not getattr(self, key):
                 raise UserError(f"{key} is empty; give at least one")

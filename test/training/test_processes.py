@@ -44,6 +44,7 @@ def toy(dataset, tmp_path):
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
     config, output, whole = toy(100), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
+    config.write_text(config.read_text() + "average: 0.9\n")
     state = tmp_path / "killed.run/phase1/state.ckpt"
     process = vidseg("train", config, output, "--device", "cpu")
     deadline = time.monotonic() + 120

@@ -103,6 +103,31 @@ def test_best_by_validation(dataset, tmp_path):
     assert last.about["metrics"]["miou"] == seen[-1]
 
 
+def test_the_running_mean_is_judged_and_kept(dataset, tmp_path, monkeypatch):
+    """Against a mean by hand of the weights behind each step; training itself goes on from the last ones."""
+
+    def train_and_watch(name, average):
+        path = []
+        watch = lambda lesson, *_: path.append({k: v.clone() for k, v in lesson.network.state_dict().items()})  # noqa: E731
+        monkeypatch.setattr(Lesson, "on_train_batch_end", watch)
+        phase = PhaseConfig(5, 1, 4, 1e-2, "single", freeze_norm=True)
+        config = toy_config(phase, validation="toy", validate_every=2, best="", average=average)
+        return run(config, tmp_path / f"{name}.safetensors"), path
+
+    plain, straight = train_and_watch("plain", 0.0)
+    averaged, path = train_and_watch("averaged", 0.8)
+    assert len(path) == 5
+    for free, judged_between in zip(straight, path, strict=True):
+        assert_same(free, judged_between)
+    assert_same(weights(plain), path[-1])
+    mean = path[0]
+    for step in path[1:]:
+        mean = {k: 0.8 * mean[k] + 0.2 * v if v.is_floating_point() else v for k, v in step.items()}
+    assert_same(weights(averaged), mean)
+    report = evaluate(TorchEngine(averaged, CPU), sequences(camvid_frames(dataset)))
+    assert {name: report[name] for name in averaged.about["metrics"]} == averaged.about["metrics"]
+
+
 def test_steps_share_batches_among_processes():
     whole = list(StepSampler(lambda: 2, 5, 4))
     assert whole == [[8, 9, 10, 11], [12, 13, 14, 15], [16, 17, 18, 19]]

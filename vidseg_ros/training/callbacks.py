@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Progress(Callback):
 
 
 class KeepBest(Callback):
-    """Writes the network to ``path`` at each validation in which ``figure`` is the highest so far; "" is always."""
+    """Writes what was judged to ``path`` at each validation in which ``figure`` is the highest so far; "" is always."""
 
     def __init__(self, path: Path, figure: str) -> None:
         self.path, self.figure = path, figure
@@ -65,7 +66,8 @@ class KeepBest(Callback):
         if value is not None and (not self.figure or self.best is None or value > self.best):
             self.best = value
             if trainer.is_global_zero:
-                module.snapshot({"step": trainer.global_step, "metrics": module.report}).save(self.path)
+                about = {"step": trainer.global_step, "metrics": module.report}
+                replace(module.judged, about=about).save(self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs."""

@@ -136,7 +136,8 @@ class Lesson(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Judge a copy: the engine arranges it for inference."""
-        self.judge = Judge(TorchEngine(self.snapshot(), EngineConfig(device=str(self.device))), device=str(self.device))
+        self.judged = self.snapshot()
+        self.judge = Judge(TorchEngine(self.judged, EngineConfig(device=str(self.device))), device=str(self.device))
 
     def validation_step(self, number: int, index: int) -> None:
         """Run the sequence ``number``, where there are so many."""
@@ -149,8 +150,8 @@ class Lesson(LightningModule):
         values = {name: value for name, value in self.report.items() if isinstance(value, float)}
         self.log_dict({f"val/{name}": value for name, value in values.items()})
 
-    def snapshot(self, about: dict[str, Any] | None = None) -> Checkpoint:
+    def snapshot(self) -> Checkpoint:
         """Return the network as it is now, a copy."""
         copy = build(self.network.config)
         copy.load_state_dict(self.network.state_dict())
-        return Checkpoint(copy.eval(), self.labels, about or {})
+        return Checkpoint(copy.eval(), self.labels)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -127,8 +127,8 @@ def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
         trainer.validate(lesson, judged, verbose=False)
     if trainer.is_global_zero:
         best = folder / BEST
-        result = load_checkpoint(best) if best.is_file() else lesson.snapshot({"step": phase.steps, "metrics": {}})
-        result.save(folder / DONE)
+        last = replace(lesson.snapshot(), about={"step": phase.steps, "metrics": {}})
+        (load_checkpoint(best) if best.is_file() else last).save(folder / DONE)
     trainer.strategy.barrier()
 
 
@@ -152,6 +152,8 @@ def _trainer(job: Job, number: int, judged: bool) -> Trainer:
         enable_version_counter=False,
     )
     callbacks = [Progress(job.say, f"phase {number + 1}/{len(config.phases)}"), keep_state]
+    if config.average:
+        callbacks.append(EMAWeightAveraging(decay=config.average))
     if judged:
         callbacks.append(KeepBest(folder / BEST, config.best))
     return Trainer(
