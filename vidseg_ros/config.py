@@ -219,8 +219,9 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The inconsistency loss (F2F paper, equations (1) to (6), and its public code)."""
+    """Cross entropy and the inconsistency loss (F2F paper, equations (1) to (6), and its public code)."""
 
+    weight_power: float = 1.0  # of the class weights 1 / ln(1.10 + p); 0: all classes count alike
     lambda_incons: float = 10.0
     difference: str = "squared"
     compared: str = "label"  # the probability of the true class, or of all classes
@@ -229,7 +230,7 @@ class LossConfig:
     def __post_init__(self) -> None:
         require_one_of("loss.difference", self.difference, DIFFERENCES)
         require_one_of("loss.compared", self.compared, COMPARED)
-        for key in ("lambda_incons", "dilation"):
+        for key in ("weight_power", "lambda_incons", "dilation"):
             if getattr(self, key) < 0:
                 raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")
 

@@ -25,6 +25,9 @@ def random_clip(seed, frames=3, batch=2, classes=3, height=4, width=5):
 def test_class_weights():
     weights = class_weights(torch.tensor([0.0, 1.0, 0.25]))
     torch.testing.assert_close(weights, torch.tensor([1 / math.log(1.1), 1 / math.log(2.1), 1 / math.log(1.35)]))
+    half = class_weights(torch.tensor([0.0, 0.25]), 0.5)
+    torch.testing.assert_close(half, torch.tensor([math.log(1.1) ** -0.5, math.log(1.35) ** -0.5]))
+    torch.testing.assert_close(class_weights(torch.tensor([0.0, 1.0]), 0.0), torch.ones(2))
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0], dtype=torch.float64)])
@@ -172,7 +175,7 @@ def test_inconsistency_without_pairs_is_zero(frames):
 def test_clip_loss_adds_up(factor):
     logits, labels = random_clip(7)
     weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    loss = clip_loss(logits, labels, weights, LossConfig(factor))
+    loss = clip_loss(logits, labels, weights, LossConfig(lambda_incons=factor))
     ce = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1), weights, ignore_index=IGNORE)
     incons = slow_inconsistency(logits.softmax(2), labels, absolute=False)
     assert incons > 0

@@ -9,9 +9,13 @@ from torch.nn import functional
 from vidseg_ros.labels import IGNORE
 
 
-def class_weights(frequency: Tensor) -> Tensor:
-    """Return 1 / ln(1.10 + p) for class frequencies p, float (C,) that sum to one (ENet; ESPNet)."""
-    return 1.0 / torch.log(1.10 + frequency)
+def class_weights(frequency: Tensor, power: float = 1.0) -> Tensor:
+    """Return 1 / ln(1.10 + p) to the ``power``, for class frequencies p, float (C,) that sum to one (ENet; ESPNet).
+
+    Weights make a network say rare classes more often than they are right: its probabilities are those of the data
+    times the weights. A power below 1 takes part of that back, 0 all.
+    """
+    return torch.log(1.10 + frequency) ** -power
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:

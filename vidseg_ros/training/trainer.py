@@ -104,7 +104,8 @@ def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
     config, labels, hardware = job.config, job.labels, job.hardware
     phase, folder = config.phases[number], job.run.phase(number)
     dataset = clips_of(config, phase, labels, number)
-    weights = class_weights(torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32))
+    frequency = torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32)
+    weights = class_weights(frequency, config.loss.weight_power)
     lesson = Lesson(network, labels, config, phase, weights, job.validation)
     if hardware.compiled:
         network.compile()
