@@ -184,9 +184,11 @@ def test_reset_service(start, checkpoint_file):
 
 
 def hold(node, monkeypatch):
-    """Make the network wait; returns the gate to open."""
+    """Make the network wait; returns the gate to open, whose ``reached`` is set once a step waits for it."""
     gate, step = threading.Event(), type(node._engine).step
-    monkeypatch.setattr(type(node._engine), "step", lambda *a: (gate.wait(TIMEOUT), step(*a))[1])
+    gate.reached = threading.Event()
+    waiting = lambda *a: (gate.reached.set(), gate.wait(TIMEOUT), step(*a))[2]  # noqa: E731
+    monkeypatch.setattr(type(node._engine), "step", waiting)
     return gate
 
 
@@ -250,12 +252,37 @@ def test_cameras_that_wait_together_run_as_one_batch(start, monkeypatch):
     gate = hold(node, monkeypatch)
     batches, step = [], type(node._engine).step
     monkeypatch.setattr(type(node._engine), "step", lambda s, f, *a: (batches.append(len(f)), step(s, f, *a))[1])
-    send_all(front, node, [lambda: front.send(1.0), lambda: front.send(1.1)])
+    send_all(front, node, [lambda: front.send(1.0)])
+    assert gate.reached.wait(TIMEOUT)
+    send_all(front, node, [lambda: front.send(1.1)])
     send_all(rear, node, [lambda: rear.send(1.1)])
     gate.set()
     front.wait(lambda: front.answers["label"] and front.answers["label"][-1].header == header(1.1))
     rear.wait(lambda: rear.answers["label"])
     assert batches == [1, 2]
+
+
+def test_neither_a_busy_nor_a_broken_camera_delays_another(start, monkeypatch):
+    """What all send while the network works waits in a slot each, and goes into the next step together."""
+    start_node, start_client = start
+    node = start_node(cameras=["busy", "broken", "quiet"])
+    busy, broken, quiet = (start_client(name) for name in ("busy", "broken", "quiet"))
+    gate = hold(node, monkeypatch)
+    steps, step = [], type(node._engine).step
+    monkeypatch.setattr(type(node._engine), "step", lambda s, f, *a: (steps.append(len(f)), step(s, f, *a))[1])
+    send_all(busy, node, [lambda: busy.send(1.0)])
+    assert gate.reached.wait(TIMEOUT)
+    send_all(busy, node, [lambda i=i: busy.send(1 + i / 30) for i in range(1, 30)])
+    send_all(broken, node, [lambda i=i: broken.send(1 + i / 30, encoding="nonsense") for i in range(10)])
+    send_all(quiet, node, [lambda: quiet.send(1.5)])
+    gate.set()
+    quiet.wait(lambda: quiet.answers["label"])
+    assert steps == [1, 2]
+    busy.wait(lambda: busy.answers["label"] and busy.answers["label"][-1].header == header(1 + 29 / 30))
+    counters = [quiet.report(index)[2] for index in range(3)]
+    assert [(values["processed"], values["dropped"], values["rejected"]) for values in counters] == [
+        ("2", "28", "0"), ("0", "9", "1"), ("1", "0", "0"),
+    ]  # fmt: skip
 
 
 def test_lifecycle_creates_and_gives_back(start, checkpoint_file):
