@@ -18,6 +18,7 @@ from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent
 SIZE = (8, 3.4)
+LINE = 0.25  # mIoU between two names in the plot of small runs
 
 
 def consistency_over_time(checkpoint, dataset):
@@ -62,11 +63,21 @@ def plot_classes(reports):
 def plot_tradeoff(experiments):
     """Draw mIoU against inconsistency, one dot a run."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name, report in experiments.items():
+    place = 0.0
+    for name, report in sorted(experiments.items(), key=lambda item: item[1]["miou"]):
         inconsistency = 100 - report["cons"]
-        kind = "C1o" if report["cell_parameters"] else "C0s"
-        axes.plot(inconsistency, report["miou"], kind)
-        axes.annotate(name, (inconsistency, report["miou"]), (4, 3), textcoords="offset points", fontsize=7)
+        axes.plot(inconsistency, report["miou"], "C1o" if report["cell_parameters"] else "C0s")
+        place = max(place, report["miou"])  # one name a line, or they hide each other
+        axes.annotate(
+            name,
+            (inconsistency, report["miou"]),
+            (1.01, place),
+            textcoords=("axes fraction", "data"),
+            fontsize=7,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "0.8", "linewidth": 0.6},
+        )
+        place += LINE
     axes.plot([], [], "C0s", label="single frames")
     axes.plot([], [], "C1o", label="with ConvLSTM")
     axes.invert_xaxis()
@@ -74,8 +85,26 @@ def plot_tradeoff(experiments):
     _save(figure, axes, "tradeoff.png")
 
 
+def plot_speed(runs):
+    """Draw milliseconds a step as bars, one group a frame size, with the floor of the machine in float32.
+
+    ``runs``: by size, the floor in ms and (engine, ms) pairs.
+    """
+    figure, rows = plt.subplots(1, len(runs), figsize=SIZE, layout="constrained")
+    for axes, (size, (floor, bars)) in zip(np.atleast_1d(rows), runs.items(), strict=True):
+        names, times = zip(*bars, strict=True)
+        axes.barh(names[::-1], times[::-1], color=["C1" if ":" in n or "int8" in n else "C0" for n in names[::-1]])
+        axes.axvline(floor, color="0.3", linestyle="--", linewidth=1, label="matrix product, float32")
+        for place, value in enumerate(times[::-1]):
+            axes.text(value, place, f" {value:.0f}", va="center", fontsize=7)
+        axes.set(xlabel="ms a step, p50", title=size, xlim=(0, 1.12 * max(times)))
+    _save(figure, axes, "speed.png")
+
+
 def _save(figure, axes, name):
-    axes.grid(alpha=0.3)
+    for part in figure.axes:
+        part.grid(alpha=0.3)
+        part.set_axisbelow(True)
     axes.legend(fontsize=8)
     figure.savefig(DOCS / name, dpi=110, metadata={"Software": None})
     plt.close(figure)

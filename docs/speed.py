@@ -93,6 +93,14 @@ def engines(figures):
     return table(["size", "engine", "ms p50", "ms p95", "ratio", "equal labels, %", "peak MB"], rows)
 
 
+def bars():
+    """Return by size the floor of the machine and each engine's milliseconds, for the plot."""
+    return {
+        size: (run["floor_ms"][size], [(name_of(result), result["ms_p50"]) for result in run["results"]])
+        for size, run in json.loads(SPEED.read_text())["benchmark"].items()
+    }
+
+
 def floors(figures):
     """Return one line about the floor of the machine."""
     parts = [
