@@ -110,7 +110,9 @@ def convert(step: ExportStep) -> openvino.Model:
     """Return the step as a model of any number of frames, with the names that ``ExportStep`` gives."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes stay
-        model = openvino.convert_model(step, example_input=step.example(1))
+        # traced here, since OpenVINO would trace twice and compare, which takes most of the first start
+        traced = torch.jit.trace(step, step.example(1), check_trace=False)  # type: ignore[no-untyped-call]
+        model = openvino.convert_model(traced, example_input=step.example(1))
     inputs, outputs = step.names()
     for port, name, tensor in zip(model.inputs, inputs, step.example(1), strict=True):
         port.set_names({name})
