@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidseg_ros.evaluation import VideoScores
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, VideoScores, figures, total
+from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, figures, total
 
 RESAMPLES = 1000
 CONFIDENCE = 95  # percent

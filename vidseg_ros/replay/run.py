@@ -18,12 +18,11 @@ from vidseg_ros.config import ReplayConfig
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.labels import find_label_set
-from vidseg_ros.metrics.flow import one_thread
+from vidseg_ros.metrics.flow import Motion, one_thread
 from vidseg_ros.replay.course import Course
 from vidseg_ros.replay.moments import Look
 from vidseg_ros.replay.outputs import Outputs
 from vidseg_ros.replay.player import Player
-from vidseg_ros.replay.scores import Motion
 from vidseg_ros.replay.sources import Recording, Shot
 from vidseg_ros.replay.truth import Reading, open_truth
 from vidseg_ros.stream import Frame
