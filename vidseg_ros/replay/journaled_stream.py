@@ -1,4 +1,4 @@
-"""One checkpoint at work on one recording."""
+"""A stream of labels that outlives its process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vidseg_ros.replay.journal import Entry, Journal
 from vidseg_ros.stream import Frame, FrameStream
 
 
-class Player:
-    """A stream that takes the labels of a killed run from its journal, and computes what is missing."""
+class JournaledStream:
+    """A ``FrameStream`` that takes the labels of a killed run from its journal, and computes what is missing."""
 
     def __init__(self, engine: Engine, config: StreamConfig, folder: Path) -> None:
         self._stream = FrameStream(engine, config)
