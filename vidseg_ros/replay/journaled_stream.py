@@ -18,7 +18,6 @@ class JournaledStream:
         self._journal = Journal(folder)
         self._known = self._journal.replay()
         self._left = self._journal.known
-        self.model_ms: list[float] = []
 
     def step(self, frame: Frame) -> Entry:
         """Segment the next frame."""
@@ -31,7 +30,6 @@ class JournaledStream:
             result = self._stream.step(frame)
             entry = Entry(result.labels, result.reset, result.model_ms)
             self._journal.append(entry, self._stream.state)
-        self.model_ms.append(entry.model_ms)
         return entry
 
     def _on_device(self, state: object) -> object:
