@@ -17,13 +17,6 @@ from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 from vidseg_ros.pseudo.labeling import label
 from vidseg_ros.pseudo.teacher import CheckpointTeacher, open_teacher
 from vidseg_ros.replay.sources import Shot
-from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
-
-
-@pytest.fixture(scope="module")
-def drive():
-    world = StreetWorld(StreetWorldConfig(width=96, height=64, seed=3))
-    return [world.frame(index) for index in range(5)]
 
 
 def shots(frames, gap_at=-1):
