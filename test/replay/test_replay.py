@@ -279,6 +279,20 @@ def test_what_other_work_left_is_not_reported(bag, config, tmp_path):
     assert not (tmp_path / "out/result.json").exists()
 
 
+def test_mended_labels_are_judged_anew(bag, config, drive, tmp_path):
+    (tmp_path / "ids").mkdir()
+    config = replace(config, labels=str(tmp_path / "ids"))
+    results = []
+    for wrong in (0, 40):
+        for frame, stamp in zip(drive, stamps(), strict=True):
+            labels = frame.labels.copy()
+            labels[:wrong] = CAMVID.id_of("bicyclist")
+            cv2.imwrite(str(tmp_path / f"ids/{stamp}.png"), labels)
+        run_input(bag, tmp_path / "out", config)
+        results.append(json.loads((tmp_path / "out/result.json").read_text())["courses"]["a"]["blocks"])
+    assert results[0] != results[1]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """Return a folder that holds 34 MB: the room that a bag keeps for its index, and 2 MB."""

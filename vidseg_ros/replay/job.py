@@ -75,9 +75,14 @@ def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:
 
 
 def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
-    """Return what must be the same for work to be continued: program, options, input files and weights."""
-    files = sorted(recording.path.rglob("*")) if recording.path.is_dir() else [recording.path]
-    inputs = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    """Return what must be the same for work to be continued: program, options, input and label files, weights."""
+    truth = [Path(config.labels)] if config.labels and Path(config.labels).is_dir() else []
+    inputs = [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for path in (recording.path, *truth)
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.is_file()
+    ]
     weights = [_checksum(name) for name in config.checkpoints]
     return json.dumps([__version__, asdict(config), recording.camera, inputs, weights], default=str)
 
