@@ -108,6 +108,16 @@ def test_recordings_are_the_units_where_there_are_enough(monkeypatch):
     assert comparison == compare([courses], CAMVID), "the seed is fixed"
 
 
+def test_a_few_frames_prove_nothing(monkeypatch):
+    """One piece is drawn again and again: without a bound, any difference would be certain."""
+    monkeypatch.setattr(compare_module, "RESAMPLES", 20)
+    truth, good = predictions(2, frames=4, errors=0.1)
+    _, bad = predictions(2, frames=4, errors=0.4)
+    comparison = compare([[blocks(truth, bad)[:1]], [blocks(truth, good)[:1]]], CAMVID)
+    assert comparison.difference["acc"].value > 0 and comparison.difference["acc"].low is None
+    assert verdict(comparison, "old", "new").endswith("(Too few frames to tell: 1.)")
+
+
 def test_what_was_not_measured_has_no_interval(monkeypatch):
     monkeypatch.setattr(compare_module, "RESAMPLES", 20)
     scores = VideoScores(CAMVID)

@@ -97,6 +97,8 @@ def _summary_table(summary: Summary) -> str:
 def _interval(interval: Interval, sign: str = "") -> str:
     if interval.value is None:
         return "-"
+    if interval.low is None:
+        return f"{interval.value:{sign}.2f}"
     return f"{interval.value:{sign}.2f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
 
 
