@@ -45,7 +45,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
     )
     parser.add_argument(
-        "--scales", type=_numbers, default=default.scales, help="of the input of a checkpoint (default: 0.75,1,1.25)"
+        "--scales",
+        type=_numbers,
+        default=default.scales,
+        help=f"of the input of a checkpoint (default: {','.join(map(str, default.scales))})",
     )
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="do not look at mirrored frames, too")
     parser.add_argument(

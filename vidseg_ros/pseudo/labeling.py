@@ -54,7 +54,7 @@ def label(shots: Iterable[Shot], teacher: Teacher, config: PseudoConfig) -> Iter
 def _breaks(last: Shot, shot: Shot) -> bool:
     seconds = (shot.stamp - last.stamp) * 1e-9
     moved = (shot.frame_id, shot.rgb.shape) != (last.frame_id, last.rgb.shape)
-    return moved or not 0 < seconds <= StreamConfig.max_gap
+    return moved or not 0 < round(seconds, 6) <= StreamConfig.max_gap
 
 
 def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> Labelled:
