@@ -2,6 +2,7 @@
 
 python docs/replay_figures.py camvid     # needs VIDSEG_DATA; also replay_report.png
 python docs/replay_figures.py long       # a bag of 10,000 frames of the street world, at 160x120
+python docs/replay_figures.py viewing    # viewing.png alone: needs VIDSEG_DATA, pip install rerun-sdk, and Vulkan
 """
 
 import json
@@ -13,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -25,6 +27,7 @@ DOCS = Path(__file__).parent
 FIGURES = DOCS / "replay_figures.json"
 PAIR = ("espnet_camvid", "espnet_l1b_camvid")
 FRAMES, SIZE = 10_000, (160, 120)
+VIEWED, WINDOW = 20, (1200, 640)  # frames, and the viewer's width and height
 SCENES = 100  # frames that are drawn; the bag repeats them there and back
 
 
@@ -65,6 +68,18 @@ def screenshot(page, picture):
         print(f"no picture of the report: {error}")
 
 
+def viewing(folder):
+    """Take a picture of a recorded bag in Rerun ($RERUN, or rerun)."""
+    val, picture = find_dataset("camvid/val"), DOCS / "viewing.png"
+    replay("frames", "--checkpoint", PAIR[1], "--frames", VIEWED, "--output", folder, cwd=val)
+    bag = folder / "frames/bag/bag.mcap"
+    options = ["--headless", "--window-size", "{}x{}".format(*WINDOW), "--hide-welcome-screen"]
+    command = [os.environ.get("RERUN", "rerun"), bag, *options, "--screenshot-to", picture]
+    subprocess.run(command, check=True, env={**os.environ, "RUST_LOG": "error"})  # no messages over the picture
+    shown = cv2.imread(str(picture))  # at the scale of a fine screen
+    cv2.imwrite(str(picture), cv2.resize(shown, WINDOW, interpolation=cv2.INTER_AREA))
+
+
 def long_bag(path):
     """Write a bag of FRAMES raw images."""
     world = StreetWorld(StreetWorldConfig(width=SIZE[0], height=SIZE[1]))
@@ -97,6 +112,9 @@ def long(folder):
 
 def main():
     """Measure what is asked for; the other figures stay."""
+    if sys.argv[1] == "viewing":
+        with tempfile.TemporaryDirectory() as folder:
+            return viewing(Path(folder))
     measure = {"camvid": camvid, "long": long}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         found = {sys.argv[1]: measure(Path(folder))}

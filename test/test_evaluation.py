@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from test.conftest import CPU
+from vidseg_ros.config import StreamConfig
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import Prediction, TorchEngine
@@ -48,6 +49,21 @@ def test_report_by_hand(tmp_path):
     assert report["per_class"]["car"] is None
     assert report["miou"] == 20.0
     assert (report["cons"], report["consw"]) == (66.67, 33.33)
+
+
+def test_labels_that_come_and_go_by_hand(tmp_path):
+    """A picture at rest whose prediction changes once: scene a. Scene b is not compared with it, nor its other size."""
+    for name, predicted in (("a_00000", 3), ("a_00001", 3), ("a_00002", 4), ("b_00003", 5), ("b_00004", 5)):
+        write(tmp_path, name, predicted, IGNORE)
+    large = cv2.resize(cv2.imread(str(tmp_path / "frames/b_00004.png")), (16, 16))
+    cv2.imwrite(str(tmp_path / "frames/b_00004.png"), large)
+    cv2.imwrite(str(tmp_path / "labels/b_00004.png"), np.full((16, 16), IGNORE, np.uint8))
+    report = evaluate(Painter(), sequences(camvid_frames(tmp_path)), StreamConfig(size=(16, 16)), temporal=True)
+    assert (report["flicker"], report["trajectory"], report["miou"]) == (50.0, 0.0, None)
+    assert report["flicker_per_class"] == {name: 50.0 if name == "road" else None for name in CAMVID.names}
+    # road: seen in two pairs, kept in one; pavement: once, wrongly
+    assert (report["tc"], report["tc_visible"]) == (round(50 / len(CAMVID), 2), 25.0)
+    assert "tc" not in evaluate(Painter(), sequences(camvid_frames(tmp_path)))
 
 
 def test_imported_weights_reach_the_figures_of_the_original_code(camvid_val, official_weights):

@@ -101,8 +101,7 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
 
     Raises UserError for a file that is missing, truncated, not of this format or at odds with itself.
     """
-    shipped = shipped_weights(str(path) or DEFAULT_CHECKPOINT)
-    path = shipped if not Path(path).suffix and shipped.is_file() else Path(path)
+    path = find_checkpoint(path)
     header_text, tensors = _read(path)
     try:
         header = json.loads(header_text)
@@ -118,6 +117,12 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
         raise UserError(f"checkpoint '{path}': {error}") from error
     network.eval()
     return checkpoint
+
+
+def find_checkpoint(name: str | Path = "") -> Path:
+    """Return the file that ``load_checkpoint`` would read, whether it is there or not."""
+    shipped = shipped_weights(str(name) or DEFAULT_CHECKPOINT)
+    return shipped if not Path(name).suffix and shipped.is_file() else Path(name)
 
 
 def shipped_weights(name: str) -> Path:

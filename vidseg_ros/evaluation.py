@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,21 @@ from vidseg_ros.config import StreamConfig
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import Engine
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.metrics import Consistency, SegmentationScore, VideoConsistency
+from vidseg_ros.metrics import (
+    Consistency,
+    Flicker,
+    Motion,
+    SegmentationScore,
+    TemporalConsistency,
+    TrajectoryConsistency,
+    VideoConsistency,
+)
+from vidseg_ros.metrics.flow import one_thread
 from vidseg_ros.stream import Frame, FrameStream
 
 VC_WINDOWS = (8, 16)  # frames
+BY_CLASS = {"iou": "per_class", "flicker_by_class": "flicker_per_class"}
+"""Figures with a value for each class, and what reports call them."""
 
 
 class Scores:
@@ -63,28 +74,76 @@ class Scores:
         """Return percentages to hundredths; what could not be measured is None."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The ``compute`` method")  # before the first frame, too
-            values = self.score.compute()
-            plain = {"miou": values["miou"], "acc": values["acc"], **self.stability.compute()}
-            plain |= {f"vc{metric.window}": metric.compute() for metric in self.constancy}
-        report: dict[str, Any] = {name: number(value) for name, value in plain.items()}
-        return report | {"per_class": by_class(self.labels, values["iou"])}
+            computed = {name: metric.compute() for name, metric in self.metrics.items()}
+        return rounded(flat(computed), self.labels)
 
 
-class Judge(Scores):
-    """Runs sequences through an engine and scores them; in a distributed run, over those of all processes."""
+class VideoScores(Scores):
+    """These, and the metrics that need no ground truth but the flow between frames."""
 
-    def __init__(self, engine: Engine, config: StreamConfig | None = None, device: str = "cpu") -> None:
-        super().__init__(engine.labels, device)
+    def __init__(self, labels: LabelSet) -> None:
+        super().__init__(labels)
+        self.tc = TemporalConsistency(len(labels))
+        self.trajectory = TrajectoryConsistency()
+        self.flicker = Flicker(len(labels))
+        self._rgb: NDArray[np.uint8] | None = None
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The accumulators by name."""
+        return super().metrics | {"tc": self.tc, "trajectory": self.trajectory, "flicker": self.flicker}
+
+    def begin(self) -> None:
+        """Begin a new sequence."""
+        super().begin()
+        self._rgb = None
+
+    def look(self, rgb: NDArray[np.uint8]) -> None:
+        """Take in the frame, RGB uint8 (H, W, 3), of the prediction that was added last."""
+        now = self.recent[-1][0]
+        if self._rgb is None:
+            self.follow(None, now, None)
+        else:
+            self.follow(self.recent[-2][0], now, Motion.between(self._rgb, rgb))
+        self._rgb = rgb
+
+    def follow(self, before: Tensor | None, now: Tensor, motion: Motion | None) -> None:
+        """Take in a prediction, ids uint8 (H, W); without the one ``before`` and its motion, a sequence begins."""
+        if before is None or motion is None:
+            self.trajectory.update(now)
+        else:
+            self.tc.update(before, now, motion.flow, motion.seen)
+            self.flicker.update(before, now)
+            self.trajectory.update(now, motion.flow, motion.seen)
+
+
+class Judge:
+    """Runs sequences through an engine and scores them; in a distributed run, over those of all processes.
+
+    temporal: also by the metrics that need no ground truth; the flow costs more than a small network.
+    """
+
+    def __init__(
+        self, engine: Engine, config: StreamConfig | None = None, device: str = "cpu", temporal: bool = False
+    ) -> None:
         self.engine, self.config = engine, config
+        self.scores = VideoScores(engine.labels) if temporal else Scores(engine.labels, device)
 
     def run(self, sequence: Sequence[StoredFrame], progress: Callable[[], None] = lambda: None) -> None:
         """Run a sequence from a fresh state; ``progress`` is called after each frame."""
         stream = FrameStream(self.engine, self.config)
-        self.begin()
+        self.scores.begin()
         for item in sequence:
             clip = item.read()
-            self.add(stream.step(Frame(clip.frames[0], item.stamp, item.sequence)).labels, clip.labels[0])
+            answer = stream.step(Frame(clip.frames[0], item.stamp, item.sequence))
+            self.scores.add(answer.labels, clip.labels[0])
+            if isinstance(self.scores, VideoScores):
+                self.scores.look(clip.frames[0])
             progress()
+
+    def report(self) -> dict[str, Any]:
+        """Return percentages to hundredths; what could not be measured is None."""
+        return self.scores.report()
 
 
 def evaluate(
@@ -92,13 +151,28 @@ def evaluate(
     sequences: Iterable[Sequence[StoredFrame]],
     config: StreamConfig | None = None,
     progress: Callable[[], None] = lambda: None,
+    temporal: bool = False,
 ) -> dict[str, Any]:
-    """Judge ``engine`` on all sequences; the report, with the number of frames."""
-    judge, frames = Judge(engine, config), 0
-    for sequence in sequences:
-        judge.run(sequence, progress)
-        frames += len(sequence)
-    return judge.report() | {"frames": frames}
+    """Judge ``engine`` on all sequences, see ``Judge``; the report, with the number of frames."""
+    judge = Judge(engine, config, temporal=temporal)
+    with one_thread():
+        for sequence in sequences:
+            judge.run(sequence, progress)
+    return judge.report() | {"frames": judge.scores.frames}
+
+
+def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the figures of several metrics by name; one that computes a single figure lends it its own."""
+    values: dict[str, Tensor] = {}
+    for name, value in computed.items():
+        values |= value if isinstance(value, dict) else {name: value}
+    return values
+
+
+def rounded(values: Mapping[str, Tensor], labels: LabelSet) -> dict[str, Any]:
+    """Return percentages to hundredths, figures by class by its name; what could not be measured is None."""
+    plain: dict[str, Any] = {name: number(value) for name, value in values.items() if name not in BY_CLASS}
+    return plain | {title: by_class(labels, values[name]) for name, title in BY_CLASS.items() if name in values}
 
 
 def number(value: Tensor) -> float | None:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
 
+OPACITY = 0.5  # of the label colours in overlays
 CODEC = "mp4v"  # the one that OpenCV's wheels can write
 
 
-def blend(rgb: NDArray[np.uint8], color: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
+def blend(rgb: NDArray[np.uint8], color: NDArray[np.uint8], opacity: float = OPACITY) -> NDArray[np.uint8]:
     """Mix label colours into a picture, both RGB uint8 (H, W, 3)."""
     return np.asarray(cv2.addWeighted(rgb, 1.0 - opacity, color, opacity, 0.0), np.uint8)
 

@@ -212,7 +212,7 @@ def test_flicker_by_hand():
     assert metric.compute()["flicker"].isnan()
     metric.update(before, now)
     assert metric.compute()["flicker"].item() == 50.0
-    np.testing.assert_allclose(metric.compute()["per_class"], [200 / 3, 0, np.nan])
+    np.testing.assert_allclose(metric.compute()["flicker_by_class"], [200 / 3, 0, np.nan])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -17,13 +17,6 @@ from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 from vidseg_ros.pseudo.labeling import label
 from vidseg_ros.pseudo.teacher import CheckpointTeacher, open_teacher
 from vidseg_ros.replay.sources import Shot
-from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
-
-
-@pytest.fixture(scope="module")
-def drive():
-    world = StreetWorld(StreetWorldConfig(width=96, height=64, seed=3))
-    return [world.frame(index) for index in range(5)]
 
 
 def shots(frames, gap_at=-1):
@@ -160,7 +153,7 @@ def test_missing_transformers_is_one_line(monkeypatch):
         open_teacher("hf:a/b", "cityscapes", PseudoConfig())
 
 
-def test_training_reads_what_the_verb_writes(checkpoint_file, drive, tmp_path):
+def test_training_reads_what_the_verb_writes(checkpoint_file, drive, tmp_path, capsys):
     path = write_bag(tmp_path / "drive", {"/image": messages([f.rgb for f in drive])})
     figures = tmp_path / "figures.json"
     command = ["pseudo-label", str(path), "--teacher", str(checkpoint_file), "--output", str(tmp_path / "data")]
@@ -173,6 +166,8 @@ def test_training_reads_what_the_verb_writes(checkpoint_file, drive, tmp_path):
     told = json.loads(figures.read_text())
     assert kept > 0 and told["labelled"] == pytest.approx(100 * kept, abs=0.02)
     assert told["frames"] == len(drive)
+    assert main([*command, "--confidence", "0.3"]) == 2, "no second video goes into the scene of the first"
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_cityscapes_gets_labels_beside_its_frames(checkpoint_file, drive, tmp_path):

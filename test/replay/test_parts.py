@@ -8,8 +8,9 @@ import torch
 from test.bags.making import write_bag
 from test.replay.conftest import messages, stamps
 from vidseg_ros.errors import UserError
+from vidseg_ros.evaluation import VideoScores
 from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
-from vidseg_ros.metrics.flow import visible
+from vidseg_ros.metrics.flow import Motion, visible
 from vidseg_ros.replay import compare as compare_module
 from vidseg_ros.replay.charts import bar_chart, line_chart
 from vidseg_ros.replay.compare import compare, verdict
@@ -17,11 +18,10 @@ from vidseg_ros.replay.moments import APART, KEPT, Look, Moments, inconsistency
 from vidseg_ros.replay.scores import (
     MAX_BLOCKS,
     Blocks,
-    Motion,
-    VideoScores,
     figures,
     from_json,
-    rounded,
+    report_of,
+    take,
     to_json,
     total,
 )
@@ -39,15 +39,21 @@ def predictions(seed, frames=40, errors=0.2):
     return truth, np.where(wrong, 3, truth).astype(np.uint8)
 
 
-def blocks(truth, predicted):
-    scores, found = VideoScores(CAMVID), []
+def feed(scores, truth, predicted):
+    """Show a camera at rest; yields after each frame."""
     before = None
     for labels, true in zip(predicted, truth, strict=True):
         scores.add(labels, true)
         scores.follow(before, torch.from_numpy(labels), STILL if before is not None else None)
         before = torch.from_numpy(labels)
-        found.append(scores.take())
-    return found
+        yield
+
+
+def blocks(truth, predicted):
+    scores = VideoScores(CAMVID)
+    found = [take(scores) for _ in feed(scores, truth, predicted)]
+    scores.trajectory.end()
+    return [*found[:-1], total([found[-1], take(scores)])]
 
 
 def test_blocks_add_up_to_the_whole():
@@ -59,11 +65,10 @@ def test_blocks_add_up_to_the_whole():
     assert (course.length, len(course.counts)) == (2, -(-(MAX_BLOCKS + 45) // 2))
     assert course.starts == [2 * i / 15 for i in range(len(course.counts))]
     whole = VideoScores(CAMVID)
-    for labels, true in zip(predicted, truth, strict=True):
-        whole.add(labels, true)
+    list(feed(whole, truth, predicted))
     expected = whole.report()
     stored = [from_json(to_json(counts), CAMVID) for counts in course.counts]
-    found = rounded(total(stored), CAMVID)
+    found = report_of(total(stored), CAMVID)
     assert {name: found[name] for name in expected} == expected
     changed = np.mean(predicted[1:] != predicted[:-1])
     assert found["flicker"] == pytest.approx(100 * changed, abs=0.006)
@@ -103,13 +108,23 @@ def test_recordings_are_the_units_where_there_are_enough(monkeypatch):
     assert comparison == compare([courses], CAMVID), "the seed is fixed"
 
 
+def test_a_few_frames_prove_nothing(monkeypatch):
+    """One piece is drawn again and again: without a bound, any difference would be certain."""
+    monkeypatch.setattr(compare_module, "RESAMPLES", 20)
+    truth, good = predictions(2, frames=4, errors=0.1)
+    _, bad = predictions(2, frames=4, errors=0.4)
+    comparison = compare([[blocks(truth, bad)[:1]], [blocks(truth, good)[:1]]], CAMVID)
+    assert comparison.difference["acc"].value > 0 and comparison.difference["acc"].low is None
+    assert verdict(comparison, "old", "new").endswith("(Too few frames to tell: 1.)")
+
+
 def test_what_was_not_measured_has_no_interval(monkeypatch):
     monkeypatch.setattr(compare_module, "RESAMPLES", 20)
     scores = VideoScores(CAMVID)
     scores.follow(None, torch.zeros(4, 6, dtype=torch.uint8), None)
-    comparison = compare([[[scores.take()]]], CAMVID)
+    comparison = compare([[[take(scores)]]], CAMVID)
     assert all(interval.value is None for interval in comparison.checkpoints[0].values())
-    assert figures(scores.take(), VideoScores(CAMVID))["tc"].isnan()
+    assert figures(take(scores), VideoScores(CAMVID))["tc"].isnan()
 
 
 def shot_of(drive, tmp_path):

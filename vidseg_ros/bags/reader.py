@@ -34,14 +34,24 @@ class ImageTopic:
         return COMPRESSED_TYPE if self.compressed else IMAGE_TYPE
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
-        """Read when each message was recorded, nanoseconds, and the message, serialised. Raises UserError."""
+        """Read when each message was recorded, nanoseconds, and the message, serialised. Raises UserError.
+
+        Where the bag is damaged, that comes behind what can be read. Without checksums the library leaves messages out
+        and says nothing; their number tells.
+        """
+        read = 0
         try:
             with Reader(self.path) as reader:
                 connections = [c for c in reader.connections if (c.topic, c.msgtype) == (self.topic, self.message_type)]
-                for _, recorded, data in reader.messages(connections):
+                for read, (_, recorded, data) in enumerate(reader.messages(connections), 1):  # noqa: B007
                     yield recorded, bytes(data)
         except Exception as error:  # what a damaged file makes the libraries raise is anybody's guess
             raise _unreadable(self.path, error) from error
+        if read < self.count:
+            raise UserError(
+                f"bag '{self.path}' is damaged: {read} of {self.count} messages of '{self.topic}' can be read; "
+                "record it again"
+            )
 
     def deserialize(self, data: bytes) -> Any:
         """Return the message. Raises UserError where the bytes are none."""

@@ -31,6 +31,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "dataset", help="a folder, or its name below $VIDSEG_DATA: CamVid, a split of Cityscapes or recorded scenes"
     )
     add_engine_arguments(parser)
+    parser.add_argument(
+        "--no-temporal", dest="temporal", action="store_false", help="leave out what needs optical flow (TC, ...)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
@@ -41,8 +44,8 @@ def main(options: Namespace) -> None:
     frames = open_dataset(options.dataset, engine.labels)
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
-        report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task))
+        report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task), temporal=options.temporal)
     report |= {"checkpoint": options.checkpoint, "dataset": options.dataset}
     print_table(f"{options.checkpoint} on {options.dataset}", report["per_class"])
-    print_table("", {key: value for key, value in report.items() if key != "per_class"})
+    print_table("", {key: value for key, value in report.items() if not isinstance(value, dict)})
     write_json(options.json, report)

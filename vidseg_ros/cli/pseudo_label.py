@@ -30,11 +30,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="INPUT", help="a bag, a video, a folder of images, a Cityscapes split"
     )
-    parser.add_argument("--teacher", required=True, help="a checkpoint, or hf:NAME for a model of Hugging Face")
+    parser.add_argument(
+        "--teacher", required=True, help="a checkpoint, or a model of Hugging Face: hf:NAME or its folder"
+    )
     parser.add_argument(
         "--output", type=Path, required=True, help="data set to write; for a Cityscapes split, its root: labels only"
     )
-    parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of hf: teachers (default: %(default)s)")
+    parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of such a model (default: %(default)s)")
     parser.add_argument("--topic", action="append", default=[], help="image topic of a bag that has several")
     parser.add_argument(
         "--fps", type=float, default=ReplayConfig.fps, help="of a folder of images (default: %(default).0f)"
@@ -43,7 +45,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
     )
     parser.add_argument(
-        "--scales", type=_numbers, default=default.scales, help="of the teacher's input (default: 0.75,1,1.25)"
+        "--scales",
+        type=_numbers,
+        default=default.scales,
+        help=f"of the input of a checkpoint (default: {','.join(map(str, default.scales))})",
     )
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="do not look at mirrored frames, too")
     parser.add_argument(
@@ -65,7 +70,7 @@ def main(options: Namespace) -> None:
     if options.fps <= 0:
         raise UserError(f"--fps is {options.fps}; it must be above 0")
     require_writable_json(options.json)
-    teacher = open_teacher(options.teacher, options.labels, config)
+    teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
     counts = np.zeros(IGNORE + 1, np.int64)
     frames = 0
     with Progress(console=CONSOLE, transient=True) as bar:

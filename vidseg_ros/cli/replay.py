@@ -10,7 +10,15 @@ from pathlib import Path
 from rich.progress import Progress
 
 from vidseg_ros.checkpoint import require_writable, write_whole
-from vidseg_ros.cli.common import CONSOLE, add_engine_arguments, engine_config, image_size, print_table, write_json
+from vidseg_ros.cli.common import (
+    CONSOLE,
+    MODEL_HELP,
+    add_engine_arguments,
+    engine_config,
+    image_size,
+    print_table,
+    write_json,
+)
 from vidseg_ros.config import ReplayConfig, StreamConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LABEL_SETS, LabelSet
@@ -30,8 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     default = ReplayConfig("")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a bag, a video or a folder of images")
-    parser.add_argument("--checkpoint", required=True, help="a .safetensors file, or the name of shipped weights")
-    parser.add_argument("--compare", default=default.compare, help="a second checkpoint, judged on the same frames")
+    parser.add_argument("--checkpoint", required=True, help=MODEL_HELP)
+    parser.add_argument("--compare", default=default.compare, help="a second one, judged on the same frames")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results; a killed run goes on there")
     parser.add_argument(
         "--topic", action="append", default=[], help="image topic of a bag that has several; may be given again"

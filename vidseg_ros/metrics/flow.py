@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -81,3 +82,17 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
     back = sample(backward, columns, rows)
     error = (forward + back).square().sum(-1)
     return inside & (error < 0.01 * (forward.square().sum(-1) + back.square().sum(-1)) + 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Flow from one frame to another, pixels (H, W, 2), and which pixels of the first are seen in the second too."""
+
+    flow: Tensor
+    seen: Tensor
+
+    @staticmethod
+    def between(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Motion:
+        """Estimate the motion between two frames, RGB uint8 (H, W, 3)."""
+        flow = estimate_flow(first, second)
+        return Motion(flow, visible(flow, estimate_flow(second, first)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidseg_ros.config import PseudoConfig, StreamConfig
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.metrics import estimate_flow, visible
+from vidseg_ros.metrics import Motion
 from vidseg_ros.metrics.flow import destinations, nearest
 from vidseg_ros.pseudo.teacher import Teacher
 from vidseg_ros.replay.sources import Shot
@@ -54,7 +54,7 @@ def label(shots: Iterable[Shot], teacher: Teacher, config: PseudoConfig) -> Iter
 def _breaks(last: Shot, shot: Shot) -> bool:
     seconds = (shot.stamp - last.stamp) * 1e-9
     moved = (shot.frame_id, shot.rgb.shape) != (last.frame_id, last.rgb.shape)
-    return moved or not 0 < seconds <= StreamConfig.max_gap
+    return moved or not 0 < round(seconds, 6) <= StreamConfig.max_gap
 
 
 def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> Labelled:
@@ -68,7 +68,6 @@ def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> L
 
 def agree(now: Tensor, other: Tensor, rgb: NDArray[np.uint8], other_rgb: NDArray[np.uint8]) -> Tensor:
     """Tell which pixels of ``now`` have the same id in the ``other`` frame, or are hidden there; bool (H, W)."""
-    flow = estimate_flow(rgb, other_rgb)
-    columns, rows, _ = destinations(flow)
-    hidden = ~visible(flow, estimate_flow(other_rgb, rgb))
-    return hidden | (nearest(other, columns, rows) == now)
+    motion = Motion.between(rgb, other_rgb)
+    columns, rows, _ = destinations(motion.flow)
+    return ~motion.seen | (nearest(other, columns, rows) == now)

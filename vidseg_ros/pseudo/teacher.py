@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,9 +67,9 @@ class CheckpointTeacher:
 
 
 class HuggingFaceTeacher:
-    """A semantic segmentation model of Hugging Face; classes are matched by name."""
+    """A semantic segmentation model of Hugging Face, by its name or folder; classes are matched by name."""
 
-    def __init__(self, name: str, labels: LabelSet, config: PseudoConfig) -> None:
+    def __init__(self, name: str, labels: LabelSet, config: PseudoConfig, say: Callable[[str], None]) -> None:
         if find_spec("transformers") is None:
             raise UserError(f"teacher '{name}' needs transformers; pip install 'vidseg_ros[teacher]'")
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation  # noqa: PLC0415 - optional
@@ -86,6 +88,9 @@ class HuggingFaceTeacher:
         if not self._columns:
             here = ", ".join(names.values())
             raise UserError(f"teacher '{name}' knows no class of label set '{labels.name}' (it has {here})")
+        missing = [text for number, text in enumerate(labels.names) if number not in self._columns.values()]
+        if missing:
+            say(f"teacher '{name}' gives no labels to these classes of '{labels.name}': {', '.join(missing)}")
 
     def begin(self) -> None:
         """Nothing is remembered."""
@@ -104,10 +109,16 @@ class HuggingFaceTeacher:
         return total / len(views)
 
 
-def open_teacher(name: str, label_set: str, config: PseudoConfig) -> Teacher:
-    """Return the teacher ``name``: ``hf:`` and a model of Hugging Face for ``label_set``, or a checkpoint of ours."""
-    if name.startswith(HUGGING_FACE):
-        return HuggingFaceTeacher(name.removeprefix(HUGGING_FACE), find_label_set(label_set), config)
+def open_teacher(
+    name: str, label_set: str, config: PseudoConfig, say: Callable[[str], None] = lambda line: None
+) -> Teacher:
+    """Return the teacher ``name``: a checkpoint of ours, or a model of Hugging Face for ``label_set``.
+
+    That is ``hf:`` and its name, or the folder it was saved to. ``say`` hears in one line which classes it does not
+    know. Raises UserError for a teacher that cannot be loaded or knows none of them.
+    """
+    if name.startswith(HUGGING_FACE) or Path(name).is_dir():
+        return HuggingFaceTeacher(name.removeprefix(HUGGING_FACE), find_label_set(label_set), config, say)
     return CheckpointTeacher(name, config)
 
 
@@ -117,4 +128,4 @@ def _mirrored(images: Tensor, mirror: bool) -> Tensor:
 
 def _at_size(logits: Tensor, rgb: NDArray[np.uint8]) -> Tensor:
     """Return probabilities (classes, H, W) at the size of the frame, of logits (1, classes, h, w)."""
-    return F.interpolate(logits.float().softmax(1), rgb.shape[:2], mode="bilinear", align_corners=False)[0]
+    return F.interpolate(logits.float(), rgb.shape[:2], mode="bilinear", align_corners=False).softmax(1)[0]

@@ -21,7 +21,7 @@ from vidseg_ros.replay.sources import Shot
 
 
 class Scenes:
-    """Writes ``folder``/NAME, NAME_2 ... : see ``data.recordings``. Each break of the video begins a scene."""
+    """Writes ``folder``/NAME, NAME_2 ... : see ``data.recordings``. Each break begins a scene; none is replaced."""
 
     def __init__(self, folder: Path, name: str, fps: float, labels: LabelSet) -> None:
         self._folder, self._name, self._fps, self._labels = folder, name, fps, labels
@@ -39,6 +39,8 @@ class Scenes:
     def _begin(self) -> None:
         self._scenes, self._frame = self._scenes + 1, 0
         self._scene = self._folder / (self._name if self._scenes == 1 else f"{self._name}_{self._scenes}")
+        if self._scene.exists():  # frames of two videos in one scene would be trained on
+            raise UserError(f"scene '{self._scene}' is there already; remove it, or name another --output")
         about = json.dumps({"fps": self._fps, "labels": self._labels.name}) + "\n"
         write_whole(self._scene / DESCRIPTION, about.encode())
 

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidseg_ros.evaluation import VideoScores
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, VideoScores, figures, total
+from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, figures, total
 
 RESAMPLES = 1000
 CONFIDENCE = 95  # percent
-FEW = 5  # recordings below which they are cut into blocks
+FEW = 5  # recordings below which they are cut into blocks; blocks below which nothing is certain
 UNITS = 12  # into which they are cut then, all together
 SEED = 0
 
@@ -25,7 +26,10 @@ Courses = Sequence[Sequence[Counts]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure or difference, and the bounds between which it lies with CONFIDENCE; None: not measured."""
+    """A figure or difference, and the bounds between which it lies with CONFIDENCE.
+
+    None: not measured; bounds of too little to tell.
+    """
 
     value: float | None
     low: float | None
@@ -53,9 +57,8 @@ def compare(courses: Sequence[Courses], labels: LabelSet) -> Comparison:
     draws = np.random.default_rng(SEED).multinomial(len(units[0]), np.full(len(units[0]), 1 / len(units[0])), RESAMPLES)
     values = [_values(unit, draws, labels) for unit in units]
     difference = values[1] - values[0] if len(values) > 1 else np.full_like(values[0], np.nan)
-    return Comparison(
-        [_intervals(value) for value in values], _intervals(difference), len(units[0]), len(courses[0]) < FEW
-    )
+    intervals = [_intervals(value, len(units[0]) >= FEW) for value in (*values, difference)]
+    return Comparison(intervals[:-1], intervals[-1], len(units[0]), len(courses[0]) < FEW)
 
 
 def _units(course: Courses) -> list[Counts]:
@@ -88,16 +91,13 @@ def _sums(values: Tensor, weights: Tensor) -> Tensor:
     return flat.view(len(weights), *values.shape[1:])
 
 
-def _intervals(values: NDArray[np.float64]) -> dict[str, Interval]:
+def _intervals(values: NDArray[np.float64], bounded: bool) -> dict[str, Interval]:
     margin = (100 - CONFIDENCE) / 2
     intervals = {}
     for name, (value, *drawn) in zip(FIGURES, values.T, strict=True):
         kept = np.array(drawn)[~np.isnan(drawn)]
-        if np.isnan(value) or not len(kept):
-            intervals[name] = Interval(None, None, None)
-        else:
-            low, high = np.percentile(kept, [margin, 100 - margin])
-            intervals[name] = Interval(*(round(float(number), 3) for number in (value, low, high)))
+        low, high = np.percentile(kept, [margin, 100 - margin]) if bounded and len(kept) else (np.nan, np.nan)
+        intervals[name] = Interval(*(None if np.isnan(x) else round(float(x), 3) for x in (value, low, high)))
     return intervals
 
 
@@ -121,6 +121,8 @@ def verdict(comparison: Comparison, first: str, second: str) -> str:
 
 
 def _basis(comparison: Comparison) -> str:
+    if comparison.units < FEW:
+        return f"(Too few frames to tell: {comparison.units}.)"
     of = "pieces into which the few recordings were cut" if comparison.cut else "recordings"
     caution = "; neighbouring pieces are alike, so the intervals are rather too narrow" if comparison.cut else ""
     return f"({CONFIDENCE} % confidence, from {RESAMPLES} resamples of {comparison.units} {of}{caution}.)"

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from vidseg_ros.evaluation import VideoScores
 from vidseg_ros.labels import IGNORE, LabelSet
+from vidseg_ros.metrics import Motion
 from vidseg_ros.replay.moments import Look, Moments
-from vidseg_ros.replay.scores import Blocks, Motion, VideoScores, to_json
+from vidseg_ros.replay.scores import Blocks, take, to_json
 
 
 class Course:
@@ -34,13 +36,13 @@ class Course:
         self._scores.follow(earlier, torch.from_numpy(now.labels), motion)
         if before is not None and motion is not None:
             self._moments.consider(frame, seconds, before, now, motion)
-        self._blocks.add(seconds, self._scores.take())
+        self._blocks.add(seconds, take(self._scores))
         self._before = now
 
     def finish(self, folder: Path, mark: str) -> dict[str, Any]:
         """Write the pictures of the worst moments as ``folder``/worst_``mark``N.jpg; returns all that was found."""
         self._scores.trajectory.end()
-        self._blocks.finish(self._scores.take())
+        self._blocks.finish(take(self._scores))
         moments = []
         for number, moment in enumerate(self._moments.worst):
             picture = f"worst_{mark}{number}.jpg"

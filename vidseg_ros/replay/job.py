@@ -6,13 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from vidseg_ros import __version__
-from vidseg_ros.checkpoint import load_checkpoint, shipped_weights, write_whole
+from vidseg_ros.checkpoint import find_checkpoint, write_whole
 from vidseg_ros.config import ReplayConfig
-from vidseg_ros.engines import Engine, open_engine
+from vidseg_ros.engines import Engine, open_model
+from vidseg_ros.engines.choose import FILES
 from vidseg_ros.errors import UserError
 from vidseg_ros.replay.run import RESULT, WORK, Run
 from vidseg_ros.replay.sources import Recording, open_recordings
@@ -21,8 +22,14 @@ MARK = "fingerprint"
 
 
 def open_engines(config: ReplayConfig, say: Callable[[str], None] = lambda line: None) -> list[Engine]:
-    """Return the engines of the checkpoints. Raises UserError, also where their labels differ."""
-    engines = [open_engine(load_checkpoint(name), config.engine, say) for name in config.checkpoints]
+    """Return the engines of the checkpoints. Raises UserError, also where their labels differ.
+
+    ``config.engine`` names what runs checkpoints; a file of ``vidseg export`` has its own runtime.
+    """
+    own = replace(config.engine, engine="auto")
+    engines = [
+        open_model(name, own if Path(name).suffix in FILES else config.engine, say) for name in config.checkpoints
+    ]
     if len({engine.labels for engine in engines}) > 1:
         sets = " and ".join(engine.labels.name for engine in engines)
         raise UserError(f"the checkpoints have different label sets ({sets}); compare checkpoints of one")
@@ -68,13 +75,20 @@ def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:
 
 
 def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
-    """Return what must be the same for work to be continued: program, options, input files and weights."""
-    files = sorted(recording.path.rglob("*")) if recording.path.is_dir() else [recording.path]
-    inputs = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    """Return what must be the same for work to be continued: program, options, input and label files, weights."""
+    truth = [Path(config.labels)] if config.labels and Path(config.labels).is_dir() else []
+    inputs = [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for path in (recording.path, *truth)
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.is_file()
+    ]
     weights = [_checksum(name) for name in config.checkpoints]
     return json.dumps([__version__, asdict(config), recording.camera, inputs, weights], default=str)
 
 
 def _checksum(checkpoint: str) -> str:
-    shipped = shipped_weights(checkpoint)
-    return hashlib.sha256((shipped if shipped.is_file() else Path(checkpoint)).read_bytes()).hexdigest()
+    """Return what changes with the weights: an OpenVINO .xml has them in the .bin beside it."""
+    file = find_checkpoint(checkpoint)
+    files = [file, *([file.with_suffix(".bin")] if file.suffix == ".xml" else [])]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.replay.scores import Motion
+from vidseg_ros.metrics import Motion
 
 KEPT = 4
 APART = 15  # frames between two moments

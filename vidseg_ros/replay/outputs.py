@@ -16,7 +16,6 @@ from vidseg_ros.labels import LabelSet
 from vidseg_ros.pictures import Film, blend
 from vidseg_ros.replay.sources import Shot
 
-OPACITY = 0.5  # of the label colours in overlays
 NODES = ("segmentation", "compare")  # names of the topics of the checkpoint, and of the one beside it
 OUTPUTS = {"label": "mono8", "color": "rgb8", "overlay": "rgb8"}  # and their encodings
 MARK = "vidseg_replay"
@@ -39,7 +38,7 @@ class Outputs:
         overlays = []
         for topics, labels in zip(self._topics, answers, strict=True):
             color = self._labels.colorize(labels)
-            overlays.append(blend(shot.rgb, color, OPACITY))
+            overlays.append(blend(shot.rgb, color))
             for name, pixels in (("label", labels), ("color", color), ("overlay", overlays[-1])):
                 data = image_data(pixels, OUTPUTS[name], shot.stamp, shot.frame_id)
                 self._bag.write(topics[name], shot.recorded, data)

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from vidseg_ros.evaluation import by_class
+from vidseg_ros.evaluation import VideoScores, by_class
 from vidseg_ros.replay.charts import bar_chart, line_chart
 from vidseg_ros.replay.compare import Interval
 from vidseg_ros.replay.run import MARKS
-from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, VideoScores, figures
+from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, figures
 from vidseg_ros.replay.summary import Recorded, Summary
 
 TIMES = "latency.html"
@@ -97,6 +97,8 @@ def _summary_table(summary: Summary) -> str:
 def _interval(interval: Interval, sign: str = "") -> str:
     if interval.value is None:
         return "-"
+    if interval.low is None:
+        return f"{interval.value:{sign}.2f}"
     return f"{interval.value:{sign}.2f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
 
 

@@ -18,12 +18,11 @@ from vidseg_ros.config import ReplayConfig
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.labels import find_label_set
-from vidseg_ros.metrics.flow import one_thread
+from vidseg_ros.metrics.flow import Motion, one_thread
 from vidseg_ros.replay.course import Course
+from vidseg_ros.replay.journaled_stream import JournaledStream
 from vidseg_ros.replay.moments import Look
 from vidseg_ros.replay.outputs import Outputs
-from vidseg_ros.replay.player import Player
-from vidseg_ros.replay.scores import Motion
 from vidseg_ros.replay.sources import Recording, Shot
 from vidseg_ros.replay.truth import Reading, open_truth
 from vidseg_ros.stream import Frame
@@ -42,8 +41,8 @@ class Run:
         palette = find_label_set(config.palette) if config.palette else self.labels
         self.truth = open_truth(config.labels, recording, Reading(palette, self.labels))
         marks = MARKS[: len(engines)]
-        self.players = {
-            mark: Player(engine, config.stream, folder / WORK / mark)
+        self.streams = {
+            mark: JournaledStream(engine, config.stream, folder / WORK / mark)
             for mark, engine in zip(marks, engines, strict=True)
         }
         self.courses = {mark: Course(self.labels, self.truth is not None) for mark in marks}
@@ -58,7 +57,7 @@ class Run:
         """Replay all; whatever ends it, results are written."""
         complete = False
         try:
-            count = len(self.players)
+            count = len(self.streams)
             outputs = Outputs(self.folder, self.recording.camera, self.recording.fps, self.labels, count)
             with one_thread(), outputs:
                 for shot in self._shots():
@@ -86,7 +85,7 @@ class Run:
 
     def _step(self, shot: Shot, outputs: Outputs) -> None:
         frame = Frame(shot.rgb, shot.stamp * 1e-9, shot.frame_id, shot.encoding)
-        answers = {mark: player.step(frame) for mark, player in self.players.items()}
+        answers = {mark: stream.step(frame) for mark, stream in self.streams.items()}
         truth = self.truth.of(shot) if self.truth else None
         self.unmatched += self.truth is not None and truth is None
         overlays = outputs.write(shot, [answer.labels for answer in answers.values()])
@@ -116,8 +115,8 @@ class Run:
 
     def _finish(self, complete: bool) -> None:
         """Write what was found; the journals have done their work when all is done."""
-        for player in self.players.values():
-            player.close()
+        for stream in self.streams.values():
+            stream.close()
         result = {
             "input": str(self.recording.path),
             "camera": self.recording.camera,
@@ -133,7 +132,7 @@ class Run:
         write_whole(self.folder / LATENCY, (json.dumps({"model_ms": latency}, indent=2) + "\n").encode())
         write_whole(self.folder / RESULT, json.dumps(result).encode())
         if complete:
-            for mark in self.players:
+            for mark in self.streams:
                 shutil.rmtree(self.folder / WORK / mark)
 
 

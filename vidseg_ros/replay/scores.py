@@ -1,19 +1,15 @@
-"""All metrics of one video and one checkpoint, counted in blocks of time."""
+"""What the metrics of one video and one checkpoint have counted, in blocks of time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from vidseg_ros.evaluation import Scores, by_class, number
+from vidseg_ros.evaluation import VideoScores, flat, rounded
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.metrics import Flicker, TemporalConsistency, TrajectoryConsistency, estimate_flow, visible
 
 Counts = Mapping[str, Mapping[str, Tensor]]
 """What the accumulators hold: metric -> state -> tensor. Counts of two stretches of video add up."""
@@ -36,55 +32,17 @@ FIGURES = {
 LOWER_IS_BETTER = ("consw", "flicker")
 
 
-@dataclass(frozen=True)
-class Motion:
-    """Flow from the frame before to this one, (H, W, 2), and which pixels of the frame before are still seen."""
-
-    flow: Tensor
-    seen: Tensor
-
-    @staticmethod
-    def between(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
-        """Estimate the motion between two frames, RGB uint8 (H, W, 3)."""
-        flow = estimate_flow(before, now)
-        return Motion(flow, visible(flow, estimate_flow(now, before)))
+def take(scores: VideoScores) -> Counts:
+    """Hand out what was counted since the last time."""
+    taken: dict[str, dict[str, Tensor]] = {}
+    for name, metric in scores.metrics.items():
+        taken[name] = {state: getattr(metric, state) for state in metric._defaults}
+        for state, value in taken[name].items():
+            setattr(metric, state, torch.zeros_like(value))
+    return taken
 
 
-class VideoScores(Scores):
-    """Metrics with and without ground truth, fed frame by frame."""
-
-    def __init__(self, labels: LabelSet) -> None:
-        super().__init__(labels)
-        self.tc = TemporalConsistency(len(labels))
-        self.trajectory = TrajectoryConsistency()
-        self.flicker = Flicker(len(labels))
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The accumulators by name."""
-        own = {"tc": self.tc, "trajectory": self.trajectory, "flicker": self.flicker}
-        return super().metrics | own
-
-    def follow(self, before: Tensor | None, now: Tensor, motion: Motion | None) -> None:
-        """Take in a prediction, ids uint8 (H, W); without the one ``before`` and its motion, a sequence begins."""
-        if before is None or motion is None:
-            self.trajectory.update(now)
-        else:
-            self.tc.update(before, now, motion.flow, motion.seen)
-            self.flicker.update(before, now)
-            self.trajectory.update(now, motion.flow, motion.seen)
-
-    def take(self) -> Counts:
-        """Hand out what was counted since the last time."""
-        taken: dict[str, dict[str, Tensor]] = {}
-        for name, metric in self.metrics.items():
-            taken[name] = {state: getattr(metric, state) for state in metric._defaults}
-            for state, empty in metric._defaults.items():
-                setattr(metric, state, empty.clone())
-        return taken
-
-
-def figures(counts: Counts, scores: VideoScores) -> dict[str, Any]:
+def figures(counts: Counts, scores: VideoScores) -> dict[str, Tensor]:
     """Return all figures, unrounded: the names of FIGURES, ``iou`` and ``flicker_by_class`` (classes,).
 
     scores: lends its formulas; what it held is lost.
@@ -93,24 +51,12 @@ def figures(counts: Counts, scores: VideoScores) -> dict[str, Any]:
     for name, states in counts.items():
         vars(metrics[name]).update(states)  # setattr of a module looks at each value for long
     # the functions of the classes: torchmetrics wraps those of the objects, and warns that nothing was fed
-    computed = {name: type(metric).compute(metric) for name, metric in metrics.items()}
-    flicker, windows = computed["flicker"], {name: computed[name] for name in ("vc8", "vc16")}
-    plain = {**computed["score"], **computed["stability"], **windows, **computed["tc"]}
-    return plain | {
-        "trajectory": computed["trajectory"],
-        "flicker": flicker["flicker"],
-        "flicker_by_class": flicker["per_class"],
-    }
+    return flat({name: type(metric).compute(metric) for name, metric in metrics.items()})
 
 
-def rounded(counts: Counts, labels: LabelSet) -> dict[str, Any]:
+def report_of(counts: Counts, labels: LabelSet) -> dict[str, Any]:
     """Return the figures of metrics.json: percent, None for what could not be measured."""
-    values = figures(counts, VideoScores(labels))
-    plain: dict[str, Any] = {name: number(values[name]) for name in FIGURES}
-    return plain | {
-        "per_class": by_class(labels, values["iou"]),
-        "flicker_per_class": by_class(labels, values["flicker_by_class"]),
-    }
+    return rounded(figures(counts, VideoScores(labels)), labels)
 
 
 def total(parts: Sequence[Counts]) -> Counts:
@@ -161,7 +107,7 @@ def to_json(counts: Counts) -> dict[str, dict[str, Any]]:
 
 def from_json(plain: Mapping[str, Mapping[str, Any]], labels: LabelSet) -> Counts:
     """Read what ``to_json`` gave."""
-    kinds = VideoScores(labels).take()
+    kinds = take(VideoScores(labels))
     return {
         name: {state: torch.tensor(value, dtype=kinds[name][state].dtype) for state, value in states.items()}
         for name, states in plain.items()

@@ -12,7 +12,7 @@ from vidseg_ros.config import ReplayConfig
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.replay.compare import Comparison, compare, verdict
 from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
-from vidseg_ros.replay.scores import Counts, from_json, rounded, total
+from vidseg_ros.replay.scores import Counts, from_json, report_of, total
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Summary:
 
     def _figures(self, number: int) -> dict[str, Any]:
         intervals = self.comparison.checkpoints[number]
-        return rounded(self.totals[number], self.labels) | {
+        return report_of(self.totals[number], self.labels) | {
             "checkpoint": self.config.checkpoints[number],
             "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
         }
@@ -84,7 +84,7 @@ class Summary:
     def _recording(self, recorded: Recorded) -> dict[str, Any]:
         about = {key: value for key, value in recorded.result.items() if key != "courses"}
         figures = {
-            checkpoint: rounded(total(recorded.blocks[mark]), self.labels)
+            checkpoint: report_of(total(recorded.blocks[mark]), self.labels)
             for mark, checkpoint in zip(MARKS, self.config.checkpoints, strict=False)
         }
         return about | {"figures": figures}

@@ -9,6 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, StreamConfig, require_one_of
+from vidseg_ros.pictures import OPACITY
 
 TRANSPORTS = ("raw", "compressed")
 
@@ -39,7 +40,7 @@ class Parameters:
     size: list[int] = _parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
     max_gap: float = _parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
     threads: int = _parameter(EngineConfig.threads, "CPU threads of the network; 0: as the engine sees fit", 0, 1024)
-    overlay_opacity: float = _parameter(0.5, "How much of the overlay is label colour", 0.0, 1.0)
+    overlay_opacity: float = _parameter(OPACITY, "How much of the overlay is label colour", 0.0, 1.0)
     diagnostics_period: float = _parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
     autostart: bool = _parameter(True, "Configure and activate the node when it starts", fixed=True)
 

@@ -1,4 +1,4 @@
-"""One checkpoint at work on one recording."""
+"""A stream of labels that outlives its process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from vidseg_ros.replay.journal import Entry, Journal
 from vidseg_ros.stream import Frame, FrameStream
 
 
-class Player:
-    """A stream that takes the labels of a killed run from its journal, and computes what is missing."""
+class JournaledStream:
+    """A ``FrameStream`` that takes the labels of a killed run from its journal, and computes what is missing."""
 
     def __init__(self, engine: Engine, config: StreamConfig, folder: Path) -> None:
         self._stream = FrameStream(engine, config)
         self._journal = Journal(folder)
         self._known = self._journal.replay()
         self._left = self._journal.known
-        self.model_ms: list[float] = []
 
     def step(self, frame: Frame) -> Entry:
         """Segment the next frame."""
@@ -31,7 +30,6 @@ class Player:
             result = self._stream.step(frame)
             entry = Entry(result.labels, result.reset, result.model_ms)
             self._journal.append(entry, self._stream.state)
-        self.model_ms.append(entry.model_ms)
         return entry
 
     def _on_device(self, state: object) -> object:
