@@ -24,8 +24,10 @@ ARGUMENTS = {
     "driver": ("false", "true drives by the labels"),
     "control": ("auto", "auto, carla, ackermann or joy: message of the driver"),
     "cruise": ("9.0", "speed of the driver, m/s"),
-    "report": ("", "JSON file of the evaluator, written at the end"),
+    "report": ("", "folder of the evaluator's report, written at the end"),
 }
+LOOKS = {"semantic": "semantic", "image": "camera"}  # topics of the evaluator, and the argument that names the camera
+REPORTING = "60"  # s for the report, before launch loses its patience
 
 
 def start_nodes(context):
@@ -47,8 +49,9 @@ def start_nodes(context):
         executable="evaluator_node",
         namespace=vehicle,
         parameters=[common | {name: value[name] for name in ("interface", "carla_version", "report")}],
-        remappings=[label, ("semantic", f"{vehicle}/{value['semantic']}/image")],
+        remappings=[label, *((name, f"{vehicle}/{value[camera]}/image") for name, camera in LOOKS.items())],
         output="screen",
+        sigterm_timeout=REPORTING,
     )
     driver = Node(
         package="vidseg_ros",

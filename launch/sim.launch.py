@@ -1,6 +1,6 @@
 """Close the loop without CARLA: street world, segmentation, evaluator and driver on one machine.
 
-``ros2 launch vidseg_ros sim.launch.py seconds:=20 report:=report.json``
+``ros2 launch vidseg_ros sim.launch.py seconds:=20 report:=report``
 """
 
 from pathlib import Path

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.checkpoint import write_whole
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.replay.scores import Motion
 
@@ -37,8 +38,8 @@ class Moment:
     picture: bytes  # JPEG
 
     def save(self, path: Path) -> None:
-        """Write the picture."""
-        path.write_bytes(self.picture)
+        """Write the picture. Raises UserError."""
+        write_whole(path, self.picture)
 
 
 def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

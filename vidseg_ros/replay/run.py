@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -143,11 +143,12 @@ def write_result(
 
     ``courses`` by mark; ``times`` (ms) by what they are and mark.
     """
-    latency = {name: {mark: _percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
+    latency = {name: {mark: percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
     result = {**about, "courses": {mark: course.finish(folder, mark) for mark, course in courses.items()}}
     write_whole(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
     write_whole(folder / RESULT, json.dumps(result).encode())
 
 
-def _percentiles(times: Times) -> dict[str, float | None]:
-    return {f"p{p}": round(float(np.percentile(times, p)), 2) if times else None for p in (50, 95)}
+def percentiles(times: Collection[float]) -> dict[str, float | None]:
+    """Return ``p50`` and ``p95``, to hundredths; None where nothing was measured."""
+    return {f"p{p}": round(float(np.percentile(list(times), p)), 2) if times else None for p in (50, 95)}
