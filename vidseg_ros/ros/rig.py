@@ -119,6 +119,9 @@ class Rig(Node):
         twist.linear.x, twist.angular.z = vehicle.speed, vehicle.yaw_rate
         return odometry
 
+    def finish(self) -> None:
+        """Leave nothing behind."""
+
     @property
     def control(self) -> Control:
         """What the vehicle was told last."""

@@ -108,8 +108,8 @@ class Drive:
         ]
 
 
-class Judge:
-    """Judges the driving, a look after each step."""
+class DriveRecord:
+    """How a drive went, by a look after each step."""
 
     def __init__(self) -> None:
         self._errors: list[float] = []
