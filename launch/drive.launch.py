@@ -14,7 +14,10 @@ from launch_ros.actions import Node
 SEGMENTATION = Path(get_package_share_directory("vidseg_ros")) / "launch" / "seg.launch.py"
 ARGUMENTS = {
     "role_name": ("ego_vehicle", "name of the vehicle on its topics"),
-    "interface": ("bridge", "bridge or native: how semantic images are encoded"),
+    "interface": (
+        "bridge",
+        "bridge (CARLA's, or the street world) or native (server with --ros2): how semantic images are encoded",
+    ),
     "carla_version": ("0.9.16", "decides what semantic tags and colours mean"),
     "label_set": ("camvid", "label set of the model"),
     "camera": ("rgb_front", "camera to segment"),
