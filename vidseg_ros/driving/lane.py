@@ -85,8 +85,7 @@ class LaneFinder:
         self._last, self._known = estimate, len(seen) >= ENOUGH or (self._known and self._sight > NEAR)
         if len(seen) > 1:  # one may be noise
             self._sight = max(self._sight, float(seen[-2]))
-        offset, slope, bend, half, parked = map(float, estimate)
-        return Middle(offset, slope, bend, half, parked, len(seen), self._sight)
+        return Middle(*estimate.tolist(), edges=len(seen), sight=self._sight)
 
     def _edges(self, labels: NDArray[np.uint8]) -> tuple[Reals, Reals, Reals, Reals]:
         """Return where the drivable area ends in each row.
