@@ -15,16 +15,16 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 DRIVE = Path(get_package_share_directory("vidseg_ros")) / "launch" / "drive.launch.py"
 VIDSEG = Path(get_package_prefix("vidseg_ros")) / "lib" / "vidseg_ros" / "vidseg"
-OPTIONS = {  # of vidseg simulate
-    "seed": ("1", "which street"),
-    "size": ("480x360", "WIDTHxHEIGHT of the camera"),
-    "fps": ("15", "frames a second of the camera"),
-    "weather": ("drawn", "drawn, sunny, overcast, rain, fog or dusk"),
+OPTIONS = {  # of vidseg simulate, which knows what is meant by nothing
+    "seed": ("", "which street"),
+    "size": ("", "WIDTHxHEIGHT of the camera"),
+    "fps": ("", "frames a second of the camera"),
+    "weather": ("", "drawn, sunny, overcast, rain, fog or dusk"),
+    "seconds": ("", "simulated time after which all ends; empty: endless"),
+    "json": ("", "file of the figures of the driving, written at the end"),
 }
 ARGUMENTS = OPTIONS | {
-    "seconds": ("", "simulated time after which all ends; empty: endless"),
     "realtime": ("false", "true does not wait for control after each frame"),
-    "figures": ("", "JSON file of the driving, written at the end"),
     "driver": ("true", "false leaves the driving to others"),
 }
 
@@ -32,11 +32,7 @@ ARGUMENTS = OPTIONS | {
 def start_simulation(context):
     value = context.launch_configurations
     command = [str(VIDSEG), "simulate", "--role", value["role_name"], "--interface", value["interface"]]
-    command += [word for name in OPTIONS for word in (f"--{name}", value[name])]
-    command += [
-        word for name, flag in (("seconds", "--seconds"), ("figures", "--json")) if value[name]
-        for word in (flag, value[name])
-    ]  # fmt: skip
+    command += [word for name in OPTIONS if value[name] for word in (f"--{name}", value[name])]
     command += ["--realtime"] if value["realtime"] == "true" else []
     return [ExecuteProcess(cmd=command, output="screen", on_exit=EmitEvent(event=Shutdown()))]
 

@@ -121,7 +121,7 @@ def test_carla_names_what_is_missing():
 def test_the_simulator_closes_the_loop(tmp_path):
     """One street, the shipped weights, all nodes: twelve simulated seconds in lane."""
     figures, report = tmp_path / "figures.json", tmp_path / "report"
-    options = ["seconds:=12", "fps:=5", "size:=320x240", f"figures:={figures}", f"report:={report}"]
+    options = ["seconds:=12", "fps:=5", "size:=320x240", f"json:={figures}", f"report:={report}"]
     command = ["ros2", "launch", "vidseg_ros", "sim.launch.py", *options]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert result.returncode == 0

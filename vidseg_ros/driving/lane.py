@@ -85,7 +85,8 @@ class LaneFinder:
         self._last, self._known = estimate, len(seen) >= ENOUGH or (self._known and self._sight > NEAR)
         if len(seen) > 1:  # one may be noise
             self._sight = max(self._sight, float(seen[-2]))
-        return Middle(*estimate.tolist(), edges=len(seen), sight=self._sight)
+        offset, slope, bend, half, before = map(float, estimate)
+        return Middle(offset, slope, bend, half, before, len(seen), self._sight)
 
     def _edges(self, labels: NDArray[np.uint8]) -> tuple[Reals, Reals, Reals, Reals]:
         """Return where the drivable area ends in each row.
