@@ -140,6 +140,11 @@ def stop(rig, frames):
     rig.destroy_node()
 
 
+def test_a_role_that_is_no_name_is_refused():
+    with pytest.raises(UserError, match="role 'my car' cannot be part of a topic"):
+        Rig(Drive(CONFIG), "my car", "bridge")
+
+
 def test_without_control_the_vehicle_stops():
     drive = Drive(replace(CONFIG, fps=30.0))
     stop(Rig(drive, "hero", "bridge"), 60)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -33,10 +34,16 @@ MAX_AGE = 1.0  # simulated s without control after which the vehicle brakes
 
 
 class Rig(Node):
-    """Publishes what the vehicle sees, and moves it as it is told; ``drive`` keeps what happens to it."""
+    """Publishes what the vehicle sees, and moves it as it is told; ``drive`` keeps what happens to it.
+
+    Raises UserError for a ``role`` that is no name.
+    """
 
     def __init__(self, drive: Drive, role: str, interface: str, **options: Any) -> None:
-        super().__init__("simulation", namespace=f"/carla/{role}", **options)
+        try:
+            super().__init__("simulation", namespace=f"/carla/{role}", **options)
+        except InvalidNamespaceException as error:
+            raise UserError(f"role '{role}' cannot be part of a topic; use letters, digits and _") from error
         self.drive, self._role, self._encoding = drive, role, INTERFACES[interface]
         self._cameras = {
             name: (self.create_publisher(Image, f"{name}/image", QOS),
