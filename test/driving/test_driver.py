@@ -9,8 +9,7 @@ from hypothesis.extra import numpy as hnp
 from vidseg_ros.driving.control import FULL_STOP
 from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
-from vidseg_ros.driving.lane import FAR, NEAR, LaneFinder
-from vidseg_ros.driving.lane import ROWS as ROWS_SEARCHED
+from vidseg_ros.driving.lane import LaneFinder
 from vidseg_ros.driving.obstacles import Corridor, free_distance
 from vidseg_ros.driving.pid import Gains, Pid
 from vidseg_ros.driving.scene import Meaning
@@ -179,59 +178,3 @@ def test_pid_by_hand():
 def test_bad_settings_are_refused(name):
     with pytest.raises(UserError, match=f"driver {name} is 0; it must be above 0"):
         DriverConfig(**{name: 0})
-
-
-def find(image, frames=10):
-    finder = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE)
-    return [finder.find(image) for _ in range(frames)][-1]
-
-
-def test_who_drives_ahead_hides_no_edges():
-    near = 2 * int((np.geomspace(NEAR, FAR, ROWS_SEARCHED) < 9.0).sum())  # both sides
-    behind = find(put(street(), "car", 9.0, 0.0))
-    assert behind.edges >= near + 8
-    assert behind.half == pytest.approx(4.0, abs=0.1)
-    assert find(put(street(), "car", 9.0, 0.0, width=4.0)).edges <= near + 2  # too wide to drive ahead
-
-
-def test_a_lost_road_is_searched_anew():
-    """A line that has drifted off by more than an edge may miss, as in a bend behind a car."""
-    finder = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE)
-    for _ in range(10):
-        finder.find(street())
-    nothing = np.full((HEIGHT, WIDTH), CAMVID.id_of("building"), np.uint8)
-    for _ in range(25):  # blind, and turning off the road
-        finder.move(1.0, -0.004)
-        blind = finder.find(nothing)
-    assert blind.sight == 0
-    assert abs(float(blind.left(np.asarray(8.0))) + LANE) > 1.3
-    for _ in range(10):
-        found = finder.find(street())
-    assert float(found.left(np.asarray(8.0))) == pytest.approx(-LANE, abs=0.2)
-    assert found.sight > 20
-
-
-def test_it_drives_no_faster_than_it_sees():
-    driver = Driver(CAMVID, CAMERA)
-    for index in range(10):
-        driver.see(street(), index / 10, 8.0)
-    assert driver.decide(0.9, 8.0).throttle > 0
-    nothing = np.full((HEIGHT, WIDTH), CAMVID.id_of("building"), np.uint8)
-    brakes = []
-    for index in range(10, 45):
-        driver.see(nothing, index / 10, 8.0)
-        brakes.append(driver.decide(index / 10, 8.0).brake)
-    assert brakes[0] == 0  # what was seen is still there
-    assert brakes[-1] == 1
-    assert np.flatnonzero(brakes)[0] < 24 / 0.8  # before the road that was seen has come to its end
-
-
-def test_somebody_in_one_image_is_noise():
-    driver = Driver(CAMVID, CAMERA)
-    person = put(street(), "pedestrian", 9.0, 0.0, 0.5)
-    brakes = []
-    for index, image in enumerate([street(), street(), person, street(), person, person]):
-        driver.see(image, index / 10, 8.0)
-        brakes.append(driver.decide(index / 10, 8.0).brake)
-    assert brakes[:5] == [0] * 5
-    assert brakes[5] > 0.3

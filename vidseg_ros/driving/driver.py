@@ -61,7 +61,6 @@ class Driver:
         self._steering, self._pedals = Pid(STEERING), Pid(PEDALS)
         self._seen: tuple[float, Middle, float] | None = None  # when, the road and how far it is free
         self._angle, self._decided = 0.0, -math.inf
-        self._free_now = -math.inf  # the first image is believed
 
     def forget(self) -> None:
         """Begin afresh, as after a jump of time."""
@@ -69,7 +68,6 @@ class Driver:
             part.reset()
         self._finder.forget()
         self._seen, self._angle, self._decided = None, 0.0, -math.inf
-        self._free_now = -math.inf
 
     def see(self, labels: NDArray[np.uint8], stamp: float, speed: float) -> None:
         """Take in a label image, uint8 (H, W), that is as old as ``stamp`` (s), at ``speed`` (m/s)."""
@@ -78,7 +76,9 @@ class Driver:
         elapsed = stamp - self._seen[0] if self._seen else 0.0
         self._finder.move(speed * elapsed, speed * elapsed * math.tan(self._angle) / self.config.wheelbase)
         middle = self._finder.find(labels)
-        free = self._free(labels, middle, speed * elapsed)
+        free = min(
+            free_distance(labels, self._camera, middle, self.config.lane, corridor) for corridor in self._corridors
+        )
         self._seen = stamp, middle, free
         curvature = self._steering.step(self._curvature(middle, speed), elapsed)
         self._angle = math.atan(curvature * self.config.wheelbase)
@@ -93,14 +93,6 @@ class Driver:
         pedal = self._pedals.step(self._target_speed(middle, free) - speed, elapsed)
         return Control(-self._angle / self.config.max_steer, max(pedal, 0.0), max(-pedal, 0.0))
 
-    def _free(self, labels: NDArray[np.uint8], middle: Middle, moved: float) -> float:
-        """Return how far the way is free; who was not in it an image ago, ``moved`` m back, may be noise."""
-        now = min(
-            free_distance(labels, self._camera, middle, self.config.lane, corridor) for corridor in self._corridors
-        )
-        before, self._free_now = self._free_now - moved, now
-        return max(now, before)
-
     def _curvature(self, middle: Middle, speed: float) -> float:
         """Return the curvature (1/m, to the left) of the arc from the rear axle to the point aimed at."""
         distance = max(self.config.look_ahead * speed, self.config.least_look_ahead)
@@ -110,7 +102,6 @@ class Driver:
 
     def _target_speed(self, middle: Middle, free: float) -> float:
         room = max(free - self.config.gap, 0.0)
-        room = min(room, middle.sight)  # one drives no faster than one can stop on the road that one sees
         bend = max(abs(2 * middle.bend), 1e-6)
         return min(
             self.config.cruise, math.sqrt(2 * self.config.braking * room), math.sqrt(self.config.cornering / bend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,8 @@ NEAR, FAR, ROWS = 5.0, 24.0, 24  # m ahead; rows in which edges are looked for
 GATE = 1.2  # m by which an edge may miss what is expected, once the road is known
 SOFT = 0.3  # m from which a single edge counts for less
 EDGE = 0.5  # deviation of an edge, m
-FRINGE = 0.8  # m beyond an edge in which a vehicle tells that it is parked there
-WIDEST = 3.5  # m across of who drives ahead, and is no end of the road either
+FRINGE = 0.8  # m
 ROUNDS = 4
-ENOUGH = 8  # edges by which the road is known
 # what is known before the first image, of a vehicle in its lane; its deviation; what may change between two images
 START = (0.0, 0.0, 4.5, 2.0)
 UNSURE = np.asarray([0.4, 0.15, 0.006, 1.2, 0.4])
@@ -29,8 +27,7 @@ DRIFT = np.asarray([0.15, 0.04, 0.0012, 0.05, 0.03])
 class Middle:
     """Middle line of the road: ``offset + slope * z + bend * z**2`` m to the left at z m ahead.
 
-    The road ends ``half`` m to either side, and what is parked on it ``parked`` m earlier. ``edges`` were seen, the
-    farthest ones of late ``sight`` m ahead.
+    The road ends ``half`` m to either side, and what is parked on it ``parked`` m earlier. ``edges`` were seen.
     """
 
     offset: float
@@ -38,8 +35,7 @@ class Middle:
     bend: float
     half: float
     parked: float
-    edges: int
-    sight: float
+    edges: int = 0
 
     def left(self, ahead: Reals) -> Reals:
         """Return how far to the left the line is at ``ahead``, m."""
@@ -60,14 +56,13 @@ class LaneFinder:
     def forget(self) -> None:
         """Begin afresh."""
         self._last = np.asarray([-self._lane, *START])
-        self._known, self._sight = False, FAR  # a vehicle in its lane may start
+        self._known = False
 
     def move(self, distance: float, turn: float) -> None:
         """Say how far the camera has gone ahead (m) and turned to the left (rad) since the last image."""
         offset, slope, bend, *rest = map(float, self._last)
         offset += slope * distance + bend * distance**2
         self._last = np.asarray([offset, slope + 2 * bend * distance - turn, bend, *rest])
-        self._sight = max(self._sight - distance, 0.0)
 
     def find(self, labels: NDArray[np.uint8]) -> Middle:
         """Return the middle line in a label image, uint8 (H, W)."""
@@ -81,12 +76,10 @@ class LaneFinder:
             weighted = design * trust[:, None] / EDGE**2
             system = weighted.T @ design + np.diag(spread**-2.0)
             estimate = np.linalg.solve(system, weighted.T @ left + self._last / spread**2)
-        seen = np.sort(ahead[trust > 0])
-        self._last, self._known = estimate, len(seen) >= ENOUGH or (self._known and self._sight > NEAR)
-        if len(seen) > 1:  # one may be noise
-            self._sight = max(self._sight, float(seen[-2]))
-        offset, slope, bend, half, before = map(float, estimate)
-        return Middle(offset, slope, bend, half, before, len(seen), self._sight)
+        count = int((trust > 0).sum())
+        self._known = self._known or count >= ROWS // 2
+        self._last = estimate
+        return replace(_middle(estimate), edges=count)
 
     def _edges(self, labels: NDArray[np.uint8]) -> tuple[Reals, Reals, Reals, Reals]:
         """Return where the drivable area ends in each row.
@@ -94,8 +87,7 @@ class LaneFinder:
         Metres ahead; metres left; 1 for left edges, -1 for right ones; 1 where a vehicle begins, 0 else.
         """
         found: list[tuple[float, float, float, float]] = []
-        offset, slope, bend = self._last[:3]
-        expected = offset + slope * self._distances + bend * self._distances**2 + self._lane
+        expected = _middle(self._last).left(self._distances) + self._lane
         rows = np.rint(self._camera.row(self._distances)).astype(int)
         starts = np.rint(self._camera.column(expected, self._distances)).astype(int)
         below = max(labels.shape[0] // 120, 1)
@@ -114,10 +106,9 @@ class LaneFinder:
         border of the image is no edge. Something narrow in front of a vehicle is taken for part of it.
         """
         road, people, vehicles = self._meaning.road, self._meaning.people, self._meaning.vehicles
-        free = self._without_leader(labels, start, ahead / self._camera.focal)
-        if not free[start]:
+        if not road[labels[start]]:
             return
-        stops = np.flatnonzero(~free)
+        stops = np.flatnonzero(~road[labels])
         right = int(np.searchsorted(stops, start))
         fringe = max(round(FRINGE * self._camera.focal / ahead), 1)
         for place, side in ((right - 1, 1), (right, -1)):
@@ -130,12 +121,7 @@ class LaneFinder:
                 left = self._camera.left(np.asarray(stop + side / 2), np.asarray(ahead))
                 yield ahead, float(left), float(side), float(parked)
 
-    def _without_leader(self, labels: NDArray[np.uint8], start: int, scale: float) -> NDArray[np.bool_]:
-        """Tell what is road in a row, ``scale`` m to the column, as if nobody drove ahead at ``start``."""
-        road = self._meaning.road[labels].copy()
-        before, after = np.flatnonzero(road[:start]), np.flatnonzero(road[start:])
-        if not road[start] and len(before) and len(after):
-            leader = slice(int(before[-1]) + 1, start + int(after[0]))
-            small = (leader.stop - leader.start) * scale <= WIDEST
-            road[leader] = small and bool(self._meaning.vehicles[labels[leader]].any())
-        return road
+
+def _middle(estimate: Reals) -> Middle:
+    offset, slope, bend, half, parked = map(float, estimate)
+    return Middle(offset, slope, bend, half, parked)
