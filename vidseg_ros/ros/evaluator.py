@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from vidseg_ros.bags.decoding import BadFrame, find_decoder, image_to_rgb
@@ -32,6 +32,7 @@ from vidseg_ros.ros.spin import run
 Ids = NDArray[np.uint8]
 
 QOS = QoSProfile(depth=10)
+PICTURE_QOS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT)  # heard from every camera
 PERIOD = 1.0  # s between two messages with the running figures
 PICTURES = 30  # that wait for their labels
 
@@ -73,12 +74,12 @@ class EvaluatorNode(Node):
         self._rejected = 0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._publisher = self.create_publisher(DiagnosticStatus, "~/score", 1)
+        if self._config.report:  # before the others: a picture shall be there when its labels are
+            self.create_subscription(Image, "image", self._on_picture, PICTURE_QOS)
         self._topics = (
             self.create_subscription(Image, "label", self._on_label, QOS).topic_name,
             self.create_subscription(Image, "semantic", self._on_semantic, QOS).topic_name,
         )
-        if self._config.report:
-            self.create_subscription(Image, "image", self._on_picture, qos_profile_sensor_data)
         self.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_label(self, message: Image, info: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ from nav_msgs.msg import Odometry
 from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.validate_namespace import validate_namespace
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -41,9 +42,10 @@ class Rig(Node):
 
     def __init__(self, drive: Drive, role: str, interface: str, **options: Any) -> None:
         try:
-            super().__init__("simulation", namespace=f"/carla/{role}", **options)
+            validate_namespace(namespace := f"/carla/{role}")
         except InvalidNamespaceException as error:
             raise UserError(f"role '{role}' cannot be part of a topic; use letters, digits and _") from error
+        super().__init__("simulation", namespace=namespace, **options)
         self.drive, self._role, self._encoding = drive, role, INTERFACES[interface]
         self._cameras = {
             name: (self.create_publisher(Image, f"{name}/image", QOS),
