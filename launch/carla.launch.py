@@ -1,6 +1,7 @@
 """CARLA with segmentation of the ego camera, the evaluator and, on request, the driver.
 
 ``ros2 launch vidseg_ros carla.launch.py`` over the ROS bridge; ``interface:=native`` with a server that has ``--ros2``.
+Arguments of drive.launch.py are understood, too.
 """
 
 import socket
@@ -18,6 +19,7 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 SHARE = Path(get_package_share_directory("vidseg_ros"))
+DRIVE = PythonLaunchDescriptionSource(str(SHARE / "launch" / "drive.launch.py"))
 VIDSEG = Path(get_package_prefix("vidseg_ros")) / "lib" / "vidseg_ros" / "vidseg"
 BRIDGE = {  # arguments of the bridge
     "host": ("localhost", "of the CARLA server"),
@@ -30,12 +32,9 @@ BRIDGE = {  # arguments of the bridge
     "fixed_delta_seconds": ("0.05", "length of a step, s, below 0.1"),
 }
 ARGUMENTS = BRIDGE | {
-    "interface": ("bridge", "bridge (carla_ros_bridge) or native (server with --ros2)"),
-    "role_name": ("ego_vehicle", "name of the vehicle on its topics"),
     "sensors": (str(SHARE / "config" / "carla_sensors.json"), "JSON file with the vehicle and its sensors"),
     "attach": ("false", "true: bridge and vehicle run already"),
 }
-INTERFACES = ("bridge", "native")
 
 
 def require_server(host, port, timeout):
@@ -76,18 +75,20 @@ def start_native(value):
     names = ("host", "port", "town", "sensors", "fixed_delta_seconds")
     options = [word for name in names for word in (f"--{name.replace('_', '-')}", value[name])]
     command = [str(VIDSEG), "spawn-carla", "--role", value["role_name"], *options]
-    udp = SetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # the server's Fast DDS is another version
-    return [udp, ExecuteProcess(cmd=command, output="screen")]
+    return [ExecuteProcess(cmd=command, output="screen")]
+
+
+INTERFACES = {"bridge": start_bridge, "native": start_native}
 
 
 def start(context):
     value = context.launch_configurations
     if value["interface"] not in INTERFACES:
         raise RuntimeError(f"interface is '{value['interface']}'; use one of {', '.join(INTERFACES)}")
-    starting = {"bridge": start_bridge, "native": start_native}[value["interface"]]
-    own = {name: value[name] for name in ("role_name", "interface")}
-    vehicle = included("vidseg_ros", "launch/drive.launch.py", own)
-    return [*([] if value["attach"] == "true" else starting(value)), vehicle]
+    starting = [] if value["attach"] == "true" else INTERFACES[value["interface"]](value)
+    # the server's own Fast DDS is of another version than ours
+    udp = [SetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")] if value["interface"] == "native" else []
+    return [*udp, *starting]
 
 
 def generate_launch_description():
@@ -95,4 +96,6 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+    # declared before and included after: what is wrong is said before anything runs
+    more = DRIVE.try_get_launch_description_without_context().get_launch_arguments()
+    return LaunchDescription([*declared, *more, OpaqueFunction(function=start), IncludeLaunchDescription(DRIVE)])

@@ -1,6 +1,8 @@
 """Close the loop without CARLA: street world, segmentation, evaluator and driver on one machine.
 
-``ros2 launch vidseg_ros sim.launch.py seconds:=20 report:=report.json``
+``ros2 launch vidseg_ros sim.launch.py seconds:=20 report:=report``
+
+Arguments of drive.launch.py are understood, too.
 """
 
 from pathlib import Path
@@ -13,36 +15,26 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 DRIVE = Path(get_package_share_directory("vidseg_ros")) / "launch" / "drive.launch.py"
 VIDSEG = Path(get_package_prefix("vidseg_ros")) / "lib" / "vidseg_ros" / "vidseg"
-OPTIONS = {  # of vidseg simulate
-    "seed": ("1", "which street"),
-    "size": ("480x360", "WIDTHxHEIGHT of the camera"),
-    "fps": ("15", "frames a second of the camera"),
-    "weather": ("drawn", "drawn, sunny, overcast, rain, fog or dusk"),
-    "interface": ("bridge", "bridge or native: encoding of semantic images"),
+OPTIONS = {  # of vidseg simulate, which knows what is meant by nothing
+    "seed": ("", "which street"),
+    "size": ("", "WIDTHxHEIGHT of the camera"),
+    "fps": ("", "frames a second of the camera"),
+    "weather": ("", "drawn, sunny, overcast, rain, fog or dusk"),
+    "seconds": ("", "simulated time after which all ends; empty: endless"),
+    "json": ("", "file of the figures of the driving, written at the end"),
 }
 ARGUMENTS = OPTIONS | {
-    "role_name": ("ego_vehicle", "name of the vehicle on its topics"),
-    "seconds": ("", "simulated time after which all ends; empty: endless"),
     "realtime": ("false", "true does not wait for control after each frame"),
-    "figures": ("", "JSON file of the driving, written at the end"),
+    "driver": ("true", "false leaves the driving to others"),
 }
-DRIVES = {"driver": "true"}
 
 
 def start_simulation(context):
     value = context.launch_configurations
-    command = [str(VIDSEG), "simulate", "--role", value["role_name"]]
-    command += [word for name in OPTIONS for word in (f"--{name}", value[name])]
-    command += [
-        word for name, flag in (("seconds", "--seconds"), ("figures", "--json")) if value[name]
-        for word in (flag, value[name])
-    ]  # fmt: skip
+    command = [str(VIDSEG), "simulate", "--role", value["role_name"], "--interface", value["interface"]]
+    command += [word for name in OPTIONS if value[name] for word in (f"--{name}", value[name])]
     command += ["--realtime"] if value["realtime"] == "true" else []
-    vehicle = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(DRIVE)),
-        launch_arguments={**DRIVES, "role_name": value["role_name"], "interface": value["interface"]}.items(),
-    )
-    return [vehicle, ExecuteProcess(cmd=command, output="screen", on_exit=EmitEvent(event=Shutdown()))]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=EmitEvent(event=Shutdown()))]
 
 
 def generate_launch_description():
@@ -50,4 +42,5 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start_simulation)])
+    vehicle = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(DRIVE)))
+    return LaunchDescription([*declared, vehicle, OpaqueFunction(function=start_simulation)])

@@ -120,14 +120,16 @@ def test_carla_names_what_is_missing():
 
 def test_the_simulator_closes_the_loop(tmp_path):
     """One street, the shipped weights, all nodes: twelve simulated seconds in lane."""
-    figures, report = tmp_path / "figures.json", tmp_path / "report.json"
-    options = ["seconds:=12", "fps:=5", "size:=320x240", f"figures:={figures}", f"report:={report}"]
+    figures, report = tmp_path / "figures.json", tmp_path / "report"
+    options = ["seconds:=12", "fps:=5", "size:=320x240", f"json:={figures}", f"report:={report}"]
     command = ["ros2", "launch", "vidseg_ros", "sim.launch.py", *options]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert result.returncode == 0
     assert "Traceback" not in result.stdout
-    driven, seen = json.loads(figures.read_text()), json.loads(report.read_text())
+    driven, seen = json.loads(figures.read_text()), json.loads((report / "metrics.json").read_text())
     assert driven["completed_m"] > 60
     assert driven["collisions"] == 0
     assert seen["frames"] > 40
     assert seen["miou"] > 30
+    assert not seen["problems"]  # each frame met its picture
+    assert "data:image/jpeg" in (report / "report.html").read_text()

@@ -17,7 +17,7 @@ from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.engines import Engine
 from vidseg_ros.evaluation import Scores
 from vidseg_ros.labels import CAMVID, LabelSet, translation
-from vidseg_ros.simulation.drive import DRIVE, Drive, Judge
+from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import Frame, FrameStream
 
@@ -111,16 +111,16 @@ def drive_by_labels(
     drive = Drive(config)
     at_wheel = Driver(source.labels, camera_of(drive), driver or DriverConfig(lane=drive.lane))
     score, known = Scores(source.labels, windows=()), translation(CAMVID, source.labels)
-    judge = Judge()
+    record = DriveRecord()
     for _ in range(round(seconds * config.fps)):
         frame, speed = drive.frame(), drive.vehicle.speed
         if (seen := source.look(frame)) is not None:
             at_wheel.see(*seen, speed)
             score.add(seen[0], np.take(known, frame.labels))
         drive.step(at_wheel.decide(frame.stamp, speed))
-        judge.add(drive)
+        record.add(drive)
         progress()
-    return judge.figures(drive) | score.report() | {"frames": score.frames}
+    return record.figures(drive) | score.report() | {"frames": score.frames}
 
 
 def camera_of(drive: Drive) -> GroundCamera:

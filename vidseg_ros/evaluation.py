@@ -108,12 +108,16 @@ class VideoScores(Scores):
         self._rgb = rgb
 
     def follow(self, before: Tensor | None, now: Tensor, motion: Motion | None) -> None:
-        """Take in a prediction, ids uint8 (H, W); without the one ``before`` and its motion, a sequence begins."""
+        """Take in a prediction, ids uint8 (H, W), and the one ``before`` unless a sequence begins.
+
+        Without the ``motion`` between the two, only flicker is measured.
+        """
+        if before is not None:
+            self.flicker.update(before, now)
         if before is None or motion is None:
             self.trajectory.update(now)
         else:
             self.tc.update(before, now, motion.flow, motion.seen)
-            self.flicker.update(before, now)
             self.trajectory.update(now, motion.flow, motion.seen)
 
 

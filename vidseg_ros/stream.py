@@ -70,25 +70,11 @@ class FrameStream:
 
     def _admit(self, frame: Frame) -> str:
         """Forget the past where ``frame`` does not continue it; returns why, or ""."""
-        reason = self._break(self._last, frame) if self._last else ""
+        reason = discontinuity(self._last, frame, self.config.max_gap) if self._last else ""
         if reason:
             self.state = None
         self._last = frame
         return reason
-
-    def _break(self, last: Frame, frame: Frame) -> str:
-        elapsed = frame.stamp - last.stamp
-        step = elapsed if frame.step is None else frame.step
-        if min(elapsed, step) < 0:
-            return f"time ran back by {-min(elapsed, step):.3f} s"
-        if round(step, 6) > self.config.max_gap:
-            return f"time jumped by {step:.3f} s (max_gap is {self.config.max_gap} s)"
-        if frame.rgb.shape != last.rgb.shape:
-            return "resolution changed from {1}x{0} to {3}x{2}".format(*last.rgb.shape[:2], *frame.rgb.shape[:2])
-        for what in ("frame_id", "encoding"):
-            if getattr(frame, what) != getattr(last, what):
-                return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
-        return ""
 
     def _take_state(self) -> Any:
         """Hand the state out; a step that fails leaves none behind that would be older than the last frame."""
@@ -98,6 +84,22 @@ class FrameStream:
     def _network_input(self, frame: Frame) -> NDArray[np.uint8]:
         size = self.config.size or self.engine.input_size
         return resize(frame.rgb, size, cv2.INTER_LINEAR)
+
+
+def discontinuity(last: Frame, frame: Frame, max_gap: float) -> str:
+    """Return why ``frame`` does not continue the ``last`` one, or ""; ``max_gap`` is in seconds."""
+    elapsed = frame.stamp - last.stamp
+    step = elapsed if frame.step is None else frame.step
+    if min(elapsed, step) < 0:
+        return f"time ran back by {-min(elapsed, step):.3f} s"
+    if round(step, 6) > max_gap:
+        return f"time jumped by {step:.3f} s (max_gap is {max_gap} s)"
+    if frame.rgb.shape != last.rgb.shape:
+        return "resolution changed from {1}x{0} to {3}x{2}".format(*last.rgb.shape[:2], *frame.rgb.shape[:2])
+    for what in ("frame_id", "encoding"):
+        if getattr(frame, what) != getattr(last, what):
+            return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
+    return ""
 
 
 def step_together(

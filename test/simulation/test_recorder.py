@@ -151,7 +151,6 @@ def test_servers_without_flow_or_depth_record_the_rest(recorder, place, tmp_path
 
 def test_the_verb_shares_scenes_among_its_workers(place, tmp_path, monkeypatch):
     monkeypatch.setattr(record_carla, "load_api", lambda: fake)
-    monkeypatch.setattr(record_carla, "FPS", FPS)
     command = ["record-carla", str(tmp_path), "--towns", "Town02", "--scenes", "2", "--size", "16x8"]
     assert main(command) == 0
     assert len(open_dataset(str(tmp_path), CITYSCAPES)) == 2 * FRAMES

@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoint import require_writable, write_whole
+from vidseg_ros.checkpoint import require_writable
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -24,13 +25,11 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LABEL_SETS, LabelSet
 from vidseg_ros.replay.job import open_engines
 from vidseg_ros.replay.many import Job, plan, run_here, run_over_machines, run_over_processes
-from vidseg_ros.replay.report import TIMES, report, times
-from vidseg_ros.replay.run import LATENCY
+from vidseg_ros.replay.results import METRICS, REPORT, write_report
 from vidseg_ros.replay.scores import FIGURES
 from vidseg_ros.replay.sources import open_recordings
 from vidseg_ros.replay.summary import read_results, summarize
 
-METRICS = "metrics.json"
 EXAMPLE = "vidseg replay drive_bag --checkpoint espnet_l1b_camvid --compare espnet_camvid --output replayed"
 
 
@@ -135,16 +134,12 @@ def _conclude(
     found = [recorded for job in jobs for recorded in read_results(job.folder, labels)]
     if not found:
         return
-    summary = summarize(config, labels, found, problems)
-    metrics, latency = summary.metrics(), summary.latency()
-    write_json(options.output / METRICS, metrics)
-    write_json(options.output / LATENCY, latency)
+    summary = summarize(config.checkpoints, asdict(config), labels, found, problems)
+    metrics = write_report("replay", summary, options.output)
     write_json(options.json, metrics)
-    write_whole(options.output / TIMES, times(summary).encode())
-    write_whole(options.output / "report.html", report(summary).encode())
     rows = {name: metrics[name] for name in FIGURES} | {"frames": metrics["frames"]}
     print_table(config.checkpoint, rows)
     if config.compare:
         print_table(config.compare, {name: metrics["compare"][name] for name in FIGURES})
         CONSOLE.print(summary.verdict)
-    CONSOLE.print(f"results: {options.output / 'report.html'}", soft_wrap=True)
+    CONSOLE.print(f"results: {options.output / REPORT}", soft_wrap=True)

@@ -24,7 +24,7 @@ from vidseg_ros.closed_loop import KINDS, drive_by_labels, label_source, street
 from vidseg_ros.config import require_positive
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError
-from vidseg_ros.simulation.drive import DRIVE, Drive, Judge
+from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import WEATHERS, StreetWorldConfig
 
 SIZE = (DRIVE.width, DRIVE.height)
@@ -90,29 +90,21 @@ def _over_ros(options: Namespace, config: StreetWorldConfig) -> dict[str, Any]:
         if find_spec(package) is None:
             raise UserError(f"{package} is not installed; source your ROS 2 setup.bash, or use --closed-loop")
     # imported here: the closed loop works without ROS
-    import rclpy  # noqa: PLC0415
-    from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
-
     from vidseg_ros.ros.rig import Rig  # noqa: PLC0415
-    from vidseg_ros.ros.transport import use_large_image_transport  # noqa: PLC0415
+    from vidseg_ros.ros.spin import work  # noqa: PLC0415
 
-    use_large_image_transport()
-    drive, judge = Drive(config), Judge()
-    rclpy.init(args=[sys.argv[0]])
-    rig = Rig(drive, options.role, options.interface)
+    drive, record = Drive(config), DriveRecord()
     frames = round(min(options.seconds * config.fps, FREE_RUN))
-    try:
-        with Progress(console=CONSOLE, transient=True) as bar:
-            task = bar.add_task("simulate", total=frames)
+    with Progress(console=CONSOLE, transient=True) as bar:
+        task = bar.add_task("simulate", total=frames)
 
-            def progress() -> None:
-                judge.add(drive)
-                bar.advance(task)
+        def progress() -> None:
+            record.add(drive)
+            bar.advance(task)
 
-            rig.run(frames, not options.realtime, progress)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rig.destroy_node()
-        rclpy.try_shutdown()
-    return judge.figures(drive)
+        work(
+            lambda: Rig(drive, options.role, options.interface),
+            lambda rig: rig.run(frames, not options.realtime, progress),
+            [sys.argv[0]],
+        )
+    return record.figures(drive)

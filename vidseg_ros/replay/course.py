@@ -24,9 +24,12 @@ class Course:
         self._blocks, self._moments = Blocks(), Moments()
         self._before: Look | None = None
 
-    def add(self, frame: int, seconds: float, now: Look, motion: Motion | None) -> None:
-        """Take in the next frame; without ``motion`` it does not continue the one before."""
-        before = self._before if motion else None
+    def add(self, frame: int, seconds: float, now: Look, motion: Motion | None, begins: bool = False) -> None:
+        """Take in the next frame, which continues the one before unless it ``begins`` a sequence.
+
+        Without the ``motion`` between the two, what follows the flow is not measured.
+        """
+        before = None if begins else self._before
         if before is None:
             self._scores.begin()
         if self._judged:
@@ -34,7 +37,7 @@ class Course:
             self._scores.add(now.labels, truth)
         earlier = None if before is None else torch.from_numpy(before.labels)
         self._scores.follow(earlier, torch.from_numpy(now.labels), motion)
-        if before is not None and motion is not None:
+        if before is not None:
             self._moments.consider(frame, seconds, before, now, motion)
         self._blocks.add(seconds, take(self._scores))
         self._before = now

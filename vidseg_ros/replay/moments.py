@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.checkpoint import write_whole
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.metrics import Motion
 
@@ -37,18 +38,22 @@ class Moment:
     picture: bytes  # JPEG
 
     def save(self, path: Path) -> None:
-        """Write the picture."""
-        path.write_bytes(self.picture)
+        """Write the picture. Raises UserError."""
+        write_whole(path, self.picture)
 
 
-def inconsistency(before: Look, now: Look, motion: Motion) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which pixels changed their predicted label, and which ones may, bool (H, W) each.
 
     With ground truth as in Figure 3 of the F2F paper: a pixel may change where the true label does (or is unknown).
-    Without, a pixel may change that is hidden in the next frame, and labels are compared along the flow.
+    Without, a pixel may change that is hidden in the next frame, and labels are compared along the flow; without
+    ``motion`` too, nothing is known and all may change.
     """
+    changed = before.labels != now.labels
     if before.truth is not None and now.truth is not None:
-        return before.labels != now.labels, (before.truth != now.truth) | (now.truth == IGNORE)
+        return changed, (before.truth != now.truth) | (now.truth == IGNORE)
+    if motion is None:
+        return changed, np.ones_like(changed)
     columns, rows = np.meshgrid(np.arange(now.labels.shape[1]), np.arange(now.labels.shape[0]))
     flow = motion.flow.numpy()
     there = cv2.remap(
@@ -67,7 +72,7 @@ class Moments:
     def __init__(self) -> None:
         self.worst: list[Moment] = []
 
-    def consider(self, frame: int, seconds: float, before: Look, now: Look, motion: Motion) -> None:
+    def consider(self, frame: int, seconds: float, before: Look, now: Look, motion: Motion | None) -> None:
         """Take a pair of frames in, if it is worse than what is kept."""
         changed, free = inconsistency(before, now, motion)
         share = float((changed & ~free).sum() / max(int((~free).sum()), 1))

@@ -1,10 +1,10 @@
-"""The report of a replay: one HTML file that needs nothing beside it, but for the times (they differ each time)."""
+"""The report: one HTML file that needs nothing beside it, but for the times (they differ each time)."""
 
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -36,23 +36,23 @@ def page(title: str, parts: Sequence[str]) -> str:
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def report(summary: Summary) -> str:
+def report(title: str, summary: Summary) -> str:
     """Return the report."""
-    return page("vidseg replay", list(_sections(summary)))
+    return page(f"vidseg {title}", [f"<h1>{escape(title.capitalize())}</h1>", *_sections(summary)])
 
 
 def times(summary: Summary) -> str:
     """Return the page with the times."""
     rows = [
-        [name, checkpoint, *(f"{value:.1f}" if value is not None else "-" for value in values.values())]
-        for name, checkpoints in summary.latency().items()
-        for checkpoint, values in checkpoints.items()
+        [recording, checkpoint, name, *(f"{value:.1f}" if value is not None else "-" for value in values.values())]
+        for recording, checkpoints in summary.latency().items()
+        for checkpoint, by_name in checkpoints.items()
+        for name, values in by_name.items()
     ]
-    return page("latency", [_table(["recording", "checkpoint", "model ms p50", "p95"], rows)])
+    return page("latency", [_table(["recording", "checkpoint", "", "p50", "p95"], rows)])
 
 
 def _sections(summary: Summary) -> Iterator[str]:
-    yield "<h1>Replay</h1>"
     if summary.verdict:
         yield f'<p class="verdict">{escape(summary.verdict)}</p>'
     yield from (f'<p class="bad">{escape(problem)}</p>' for problem in summary.problems)
@@ -64,7 +64,7 @@ def _sections(summary: Summary) -> Iterator[str]:
     yield "<h2>By class</h2>" + _by_class(summary)
     if any(counts["score"]["matrix"].any() for counts in summary.totals):
         yield "<h2>Confusion</h2>"
-        for name, counts in zip(summary.config.checkpoints, summary.totals, strict=True):
+        for name, counts in zip(summary.checkpoints, summary.totals, strict=True):
             yield f"<h3>{escape(name)}</h3>" + _confusion(summary, counts)
     yield "<h2>Worst moments</h2>" + _worst(summary)
     yield f'<h2>Latency</h2><iframe src="{TIMES}" title="latency"></iframe>'
@@ -73,12 +73,12 @@ def _sections(summary: Summary) -> Iterator[str]:
 
 
 def _plain(summary: Summary) -> dict[str, Any]:
-    config = asdict(summary.config)
-    return config | {"topics": list(config["topics"]), "label_set": summary.labels.name}
+    config: dict[str, Any] = json.loads(json.dumps(summary.config))  # YAML knows no tuples
+    return config | {"label_set": summary.labels.name}
 
 
 def _summary_table(summary: Summary) -> str:
-    names = summary.config.checkpoints
+    names = summary.checkpoints
     header = ["percent", *names, *(["difference", ""] if len(names) > 1 else [])]
     rows = []
     for key, title in FIGURES.items():
@@ -117,7 +117,7 @@ def _over_time(summary: Summary, recorded: Recorded) -> str:
     scores, parts = VideoScores(summary.labels), [f"<h3>{escape(recorded.name)}</h3>"]
     found = {
         name: [figures(counts, scores) for counts in recorded.blocks[mark]]
-        for mark, name in zip(MARKS, summary.config.checkpoints, strict=False)
+        for mark, name in zip(MARKS, summary.checkpoints, strict=False)
     }
     for key in ("cons", "tc_visible", "flicker"):
         series = {name: [_known(values[key].item()) for values in blocks] for name, blocks in found.items()}
@@ -137,8 +137,7 @@ def _by_class(summary: Summary) -> str:
     parts = []
     for title, key in (("Intersection over union", "iou"), ("Raw flicker rate", "flicker_by_class")):
         bars = {
-            name: by_class(summary.labels, value[key])
-            for name, value in zip(summary.config.checkpoints, values, strict=True)
+            name: by_class(summary.labels, value[key]) for name, value in zip(summary.checkpoints, values, strict=True)
         }
         if any(value is not None for bar in bars.values() for value in bar.values()):
             parts.append(f"<h3>{title}, percent</h3>{bar_chart(bars)}")
@@ -170,7 +169,7 @@ def _worst(summary: Summary) -> str:
     )
     parts = [f'<p class="small">{caption}</p>']
     for recorded in summary.recordings:
-        for mark, name in zip(MARKS, summary.config.checkpoints, strict=False):
+        for mark, name in zip(MARKS, summary.checkpoints, strict=False):
             for moment in recorded.result["courses"][mark]["worst"]:
                 picture = base64.b64encode((recorded.folder / moment["file"]).read_bytes()).decode()
                 text = f"{recorded.name}, {name}: frame {moment['frame']} at {moment['seconds']:.2f} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from vidseg_ros.stream import Frame
 WORK, RESULT, LATENCY = ".work", "result.json", "latency.json"
 MARKS = ("a", "b")  # of the two checkpoints
 REMEMBERED_TIMES = 100_000  # frames
+Times = deque[float]
 
 
 class Run:
@@ -46,7 +47,7 @@ class Run:
             for mark, engine in zip(marks, engines, strict=True)
         }
         self.courses = {mark: Course(self.labels, self.truth is not None) for mark in marks}
-        self.times: dict[str, deque[float]] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
+        self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Shot | None = None
         self.start: int | None = None
         self.frames = self.unmatched = self.rejected = 0
@@ -97,7 +98,8 @@ class Run:
         joined = self.before if not reset else None
         motion = None if joined is None else Motion.between(joined.rgb, shot.rgb)
         for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
-            self.courses[mark].add(self.frames, seconds, Look(answer.labels, overlay, truth), motion)
+            look = Look(answer.labels, overlay, truth)
+            self.courses[mark].add(self.frames, seconds, look, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
         self.before = shot
         self.frames += 1
@@ -117,7 +119,7 @@ class Run:
         """Write what was found; the journals have done their work when all is done."""
         for stream in self.streams.values():
             stream.close()
-        result = {
+        about = {
             "input": str(self.recording.path),
             "camera": self.recording.camera,
             "complete": complete,
@@ -126,15 +128,26 @@ class Run:
             "rejected": self.rejected,
             "unmatched": self.unmatched,
             "resets": self.resets,
-            "courses": {mark: course.finish(self.folder, mark) for mark, course in self.courses.items()},
         }
-        latency = {mark: _percentiles(times) for mark, times in self.times.items()}
-        write_whole(self.folder / LATENCY, (json.dumps({"model_ms": latency}, indent=2) + "\n").encode())
-        write_whole(self.folder / RESULT, json.dumps(result).encode())
+        write_result(self.folder, about, self.courses, {"model_ms": self.times})
         if complete:
             for mark in self.streams:
                 shutil.rmtree(self.folder / WORK / mark)
 
 
-def _percentiles(times: deque[float]) -> dict[str, float | None]:
-    return {f"p{p}": round(float(np.percentile(times, p)), 2) if times else None for p in (50, 95)}
+def write_result(
+    folder: Path, about: Mapping[str, Any], courses: Mapping[str, Course], times: Mapping[str, Mapping[str, Times]]
+) -> None:
+    """Write what was found on one recording: result.json, latency.json and the pictures of the worst moments.
+
+    ``courses`` by mark; ``times`` (ms) by what they are and mark.
+    """
+    latency = {name: {mark: percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
+    result = {**about, "courses": {mark: course.finish(folder, mark) for mark, course in courses.items()}}
+    write_whole(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
+    write_whole(folder / RESULT, json.dumps(result).encode())
+
+
+def percentiles(times: Collection[float]) -> dict[str, float | None]:
+    """Return ``p50`` and ``p95``, to hundredths; None where nothing was measured."""
+    return {f"p{p}": round(float(np.percentile(list(times), p)), 2) if times else None for p in (50, 95)}

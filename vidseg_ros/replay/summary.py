@@ -1,4 +1,4 @@
-"""The figures over all recordings of a replay: what metrics.json holds, and the report shows."""
+"""The figures over all recordings: what metrics.json holds, and the report shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidseg_ros.config import ReplayConfig
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.replay.compare import Comparison, compare, verdict
 from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
@@ -45,9 +44,10 @@ def read_results(folder: Path, labels: LabelSet) -> list[Recorded]:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything about a replay."""
+    """Everything about what one or two ``checkpoints``, by name, did; ``config`` says how they were run."""
 
-    config: ReplayConfig
+    checkpoints: Sequence[str]
+    config: Mapping[str, Any]
     labels: LabelSet
     recordings: Sequence[Recorded]
     problems: Sequence[str]
@@ -57,19 +57,19 @@ class Summary:
     @property
     def verdict(self) -> str:
         """Whether the difference is real; "" without a second checkpoint."""
-        return verdict(self.comparison, *self.config.checkpoints) if self.config.compare else ""
+        return verdict(self.comparison, *self.checkpoints) if len(self.checkpoints) > 1 else ""
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds; no time that was measured, so that it is the same each time."""
-        figures = [self._figures(number) for number in range(len(self.config.checkpoints))]
+        figures = [self._figures(number) for number in range(len(self.checkpoints))]
         report = figures[0] | {
             "frames": sum(recorded.result["frames"] for recorded in self.recordings),
             "dataset": ", ".join(recorded.name for recorded in self.recordings),
-            "config": asdict(self.config),
+            "config": self.config,
             "recordings": [self._recording(recorded) for recorded in self.recordings],
             "problems": list(self.problems),
         }
-        if self.config.compare:
+        if len(self.checkpoints) > 1:
             difference = {name: asdict(interval) for name, interval in self.comparison.difference.items()}
             report["compare"] = figures[1] | {"difference": difference, "verdict": self.verdict}
         return report
@@ -77,7 +77,7 @@ class Summary:
     def _figures(self, number: int) -> dict[str, Any]:
         intervals = self.comparison.checkpoints[number]
         return report_of(self.totals[number], self.labels) | {
-            "checkpoint": self.config.checkpoints[number],
+            "checkpoint": self.checkpoints[number],
             "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
         }
 
@@ -85,25 +85,30 @@ class Summary:
         about = {key: value for key, value in recorded.result.items() if key != "courses"}
         figures = {
             checkpoint: report_of(total(recorded.blocks[mark]), self.labels)
-            for mark, checkpoint in zip(MARKS, self.config.checkpoints, strict=False)
+            for mark, checkpoint in zip(MARKS, self.checkpoints, strict=False)
         }
         return about | {"figures": figures}
 
     def latency(self) -> dict[str, Any]:
-        """Return what latency.json holds: model times by recording and checkpoint."""
+        """Return what latency.json holds: percentiles (ms) by recording, checkpoint and what they are the time of."""
+        measured = {recorded.name: json.loads((recorded.folder / LATENCY).read_text()) for recorded in self.recordings}
         return {
-            recorded.name: {
-                checkpoint: json.loads((recorded.folder / LATENCY).read_text())["model_ms"][mark]
-                for mark, checkpoint in zip(MARKS, self.config.checkpoints, strict=False)
+            recording: {
+                checkpoint: {name: by_mark[mark] for name, by_mark in times.items()}
+                for mark, checkpoint in zip(MARKS, self.checkpoints, strict=False)
             }
-            for recorded in self.recordings
+            for recording, times in measured.items()
         }
 
 
 def summarize(
-    config: ReplayConfig, labels: LabelSet, recordings: Sequence[Recorded], problems: Sequence[str]
+    checkpoints: Sequence[str],
+    config: Mapping[str, Any],
+    labels: LabelSet,
+    recordings: Sequence[Recorded],
+    problems: Sequence[str],
 ) -> Summary:
     """Add up what was found; there must be a recording."""
-    courses = [[recorded.blocks[mark] for recorded in recordings] for mark in MARKS[: len(config.checkpoints)]]
+    courses = [[recorded.blocks[mark] for recorded in recordings] for mark in MARKS[: len(checkpoints)]]
     totals = [total([counts for blocks in course for counts in blocks]) for course in courses]
-    return Summary(config, labels, recordings, problems, compare(courses, labels), totals)
+    return Summary(checkpoints, config, labels, recordings, problems, compare(courses, labels), totals)

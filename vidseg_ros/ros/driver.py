@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from typing import Any
 
-import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from vidseg_ros.bags.decoding import BadFrame
 from vidseg_ros.driving.control import FULL_STOP
 from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, find_label_set
 from vidseg_ros.ros.control import find_control
+from vidseg_ros.ros.conversions import exact_pixels, nanoseconds
+from vidseg_ros.ros.parameters import declare_parameters, read_parameters
 from vidseg_ros.ros.spin import run
 
 CAMERA_HEIGHT = 1.4  # m above the road
-MONO = "mono8"
-
-
-def seconds(stamp: Any) -> float:
-    """Return a stamp in seconds."""
-    return float(stamp.sec + stamp.nanosec * 1e-9)
 
 
 class DriverNode(Node):
@@ -34,7 +29,8 @@ class DriverNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("driver", **options)
-        self._config = self._declare()
+        declare_parameters(self, DriverConfig)
+        self._config = read_parameters(self, DriverConfig)
         self._height = float(self.declare_parameter("camera_height", CAMERA_HEIGHT).value)
         self._labels = find_label_set(self.declare_parameter("label_set", CAMVID.name).value)
         self._control = find_control(self.declare_parameter("control", "auto").value)
@@ -44,11 +40,6 @@ class DriverNode(Node):
         self.create_subscription(CameraInfo, "camera_info", self._on_camera, qos_profile_sensor_data)
         self.create_subscription(Odometry, "odometry", self._on_odometry, qos_profile_sensor_data)
         self.create_subscription(Image, "label", self._on_label, QoSProfile(depth=1))
-
-    def _declare(self) -> DriverConfig:
-        """Declare every field of the configuration as a parameter."""
-        values = {item.name: self.declare_parameter(item.name, item.default).value for item in fields(DriverConfig)}
-        return DriverConfig(**values)
 
     def _on_camera(self, info: CameraInfo) -> None:
         if self._driver is not None:
@@ -67,7 +58,7 @@ class DriverNode(Node):
                 f"nobody takes '{self._publisher.topic_name}': the vehicle is gone, or has another name or interface",
                 throttle_duration_sec=5.0,
             )
-        self._speed, now = float(odometry.twist.twist.linear.x), seconds(odometry.header.stamp)
+        self._speed, now = float(odometry.twist.twist.linear.x), 1e-9 * nanoseconds(odometry)
         if now - self._last > self._config.max_age:
             self._publisher.publish(self._control.write(FULL_STOP, self._speed, odometry.header))
 
@@ -75,13 +66,12 @@ class DriverNode(Node):
         if self._driver is None:
             self.get_logger().warning("no camera_info yet: cannot drive", throttle_duration_sec=5.0)
             return
-        if message.encoding != MONO or len(message.data) != message.step * message.height or not message.height:
-            self.get_logger().error(
-                f"label image is {message.encoding}; publish ids as {MONO}", throttle_duration_sec=5.0
-            )
+        try:
+            labels = exact_pixels(message, "mono8")
+        except BadFrame as error:
+            self.get_logger().error(f"label image left out: {error}", throttle_duration_sec=5.0)
             return
-        labels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)[:, : message.width]
-        self._last = seconds(message.header.stamp)
+        self._last = 1e-9 * nanoseconds(message)
         self._driver.see(labels, self._last, self._speed)
         control = self._driver.decide(self._last, self._speed)
         self._publisher.publish(self._control.write(control, self._speed, message.header))

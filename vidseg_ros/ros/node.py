@@ -41,7 +41,7 @@ class SegmentationNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("segmentation", **options)
-        declare_parameters(self)
+        declare_parameters(self, Parameters)
         self._engine: Engine | None = None
         self._cameras: dict[str, Camera] = {}
         self._label_info: Any = None
@@ -59,7 +59,7 @@ class SegmentationNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create topics; a wrong parameter is logged in one line and can be mended."""
         try:
-            parameters = read_parameters(self)
+            parameters = read_parameters(self, Parameters)
             self._decoder = find_decoder()
             self._engine = open_model(parameters.model, parameters.engine_config, self.get_logger().warning)
             self._create_cameras(parameters, self._engine)

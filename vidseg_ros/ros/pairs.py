@@ -17,12 +17,11 @@ class Pairs(Generic[T]):
         self._waiting: dict[str, OrderedDict[int, T]] = {kind: OrderedDict() for kind in kinds}
         self._newest = dict.fromkeys(kinds, -1)
         self.lost = dict.fromkeys(kinds, 0)
-        self.jumps = 0
 
     def put(self, kind: str, stamp: int, item: T) -> T | None:
         """Take in an item with its stamp (ns); return the partner it waited for, if any."""
         if stamp < self._newest[kind]:
-            self._forget()
+            self.give_up()
         self._newest[kind] = stamp
         other = next(name for name in self._waiting if name != kind)
         partner = self._waiting[other].pop(stamp, None)
@@ -33,8 +32,8 @@ class Pairs(Generic[T]):
                 self.lost[kind] += 1
         return partner
 
-    def _forget(self) -> None:
-        self.jumps += 1
+    def give_up(self) -> None:
+        """Wait no longer: nobody who waits will find a partner."""
         for kind, waiting in self._waiting.items():
             self.lost[kind] += len(waiting)
             waiting.clear()

@@ -1,9 +1,9 @@
-"""The parameters of the node: name, default, meaning and range of each, in one place."""
+"""Parameters of nodes as dataclasses: name, default, meaning and range of each, in one place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -11,12 +11,12 @@ from rclpy.node import Node
 from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, StreamConfig, require_one_of
 from vidseg_ros.pictures import OPACITY
 
+T = TypeVar("T")
+
 TRANSPORTS = ("raw", "compressed")
 
 
-def _parameter(
-    default: Any, text: str, low: float | None = None, high: float | None = None, fixed: bool = False
-) -> Any:
+def parameter(default: Any, text: str, low: float | None = None, high: float | None = None, fixed: bool = False) -> Any:
     """Declare a field with its description and range; ``fixed`` parameters cannot change while the node runs."""
     about = {"text": text, "range": None if low is None else (low, high), "fixed": fixed}
     if isinstance(default, list):
@@ -26,23 +26,23 @@ def _parameter(
 
 @dataclass(frozen=True)
 class Parameters:
-    """Values are taken when the node is configured."""
+    """Those of the segmentation node. Values are taken when it is configured."""
 
-    model: str = _parameter("", "Checkpoint, name of shipped weights or file of vidseg export; empty: the default")
-    engine: str = _parameter(EngineConfig.engine, f"What runs the network: {', '.join(ENGINES)}")
-    device: str = _parameter(EngineConfig.device, "Device of the network: auto, cpu, cuda, cuda:1, ...")
-    precision: str = _parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(ENGINE_PRECISIONS)}")
-    hysteresis: float = _parameter(
+    model: str = parameter("", "Checkpoint, name of shipped weights or file of vidseg export; empty: the default")
+    engine: str = parameter(EngineConfig.engine, f"What runs the network: {', '.join(ENGINES)}")
+    device: str = parameter(EngineConfig.device, "Device of the network: auto, cpu, cuda, cuda:1, ...")
+    precision: str = parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(ENGINE_PRECISIONS)}")
+    hysteresis: float = parameter(
         -1.0, "Logits by which a new label must beat the last one; below 0: as the model says", -1.0, 1000.0
     )
-    image_transport: str = _parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
-    cameras: list[str] = _parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
-    size: list[int] = _parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
-    max_gap: float = _parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
-    threads: int = _parameter(EngineConfig.threads, "CPU threads of the network; 0: as the engine sees fit", 0, 1024)
-    overlay_opacity: float = _parameter(OPACITY, "How much of the overlay is label colour", 0.0, 1.0)
-    diagnostics_period: float = _parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
-    autostart: bool = _parameter(True, "Configure and activate the node when it starts", fixed=True)
+    image_transport: str = parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
+    cameras: list[str] = parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
+    size: list[int] = parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
+    max_gap: float = parameter(StreamConfig.max_gap, "Seconds between frames that reset the state", 0.001, 3600.0)
+    threads: int = parameter(EngineConfig.threads, "CPU threads of the network; 0: as the engine sees fit", 0, 1024)
+    overlay_opacity: float = parameter(OPACITY, "How much of the overlay is label colour", 0.0, 1.0)
+    diagnostics_period: float = parameter(1.0, "Seconds between diagnostics", 0.05, 60.0, fixed=True)
+    autostart: bool = parameter(True, "Configure and activate the node when it starts", fixed=True)
 
     def __post_init__(self) -> None:
         require_one_of("image_transport", self.image_transport, TRANSPORTS)
@@ -60,14 +60,16 @@ class Parameters:
         return StreamConfig(self.max_gap, (width, height) if any(self.size) else None)
 
 
-def declare_parameters(node: Node) -> None:
-    """Declare all parameters with their descriptors."""
-    defaults = Parameters()
-    for item in fields(Parameters):
+def declare_parameters(node: Node, cls: type[Any]) -> None:
+    """Declare each field of the dataclass ``cls`` as a parameter, which cannot change if nothing is said about it."""
+    defaults = cls()
+    for item in fields(cls):
         node.declare_parameter(item.name, getattr(defaults, item.name), _descriptor(item.metadata, item.type))
 
 
 def _descriptor(about: Any, kind: object) -> ParameterDescriptor:
+    if not about:
+        return ParameterDescriptor(read_only=True)
     descriptor = ParameterDescriptor(description=about["text"], read_only=about["fixed"])
     if about["range"] is not None:
         low, high = about["range"]
@@ -78,9 +80,10 @@ def _descriptor(about: Any, kind: object) -> ParameterDescriptor:
     return descriptor
 
 
-def read_parameters(node: Node) -> Parameters:
-    """Read and check the current values. Raises UserError."""
-    return Parameters(**{item.name: _plain(node.get_parameter(item.name).value) for item in fields(Parameters)})
+def read_parameters(node: Node, cls: type[T]) -> T:
+    """Read and check the current values of what was declared. Raises UserError."""
+    names = (item.name for item in fields(cls))  # type: ignore[arg-type]
+    return cls(**{name: _plain(node.get_parameter(name).value) for name in names})
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from vidseg_ros.ros.conversions import nanoseconds
 from vidseg_ros.ros.diagnostics import TIMES
 from vidseg_ros.ros.process import NodeProcess
 from vidseg_ros.ros.sources import Source
@@ -185,8 +186,3 @@ class Player:
             if left <= 0 and self._served == served:
                 return False
         return True
-
-
-def nanoseconds(message: Any) -> int:
-    """Return the stamp of a message."""
-    return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.validate_namespace import validate_namespace
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -33,10 +35,17 @@ MAX_AGE = 1.0  # simulated s without control after which the vehicle brakes
 
 
 class Rig(Node):
-    """Publishes what the vehicle sees, and moves it as it is told; ``drive`` keeps what happens to it."""
+    """Publishes what the vehicle sees, and moves it as it is told; ``drive`` keeps what happens to it.
+
+    Raises UserError for a ``role`` that is no name.
+    """
 
     def __init__(self, drive: Drive, role: str, interface: str, **options: Any) -> None:
-        super().__init__("simulation", namespace=f"/carla/{role}", **options)
+        try:
+            validate_namespace(namespace := f"/carla/{role}")
+        except InvalidNamespaceException as error:
+            raise UserError(f"role '{role}' cannot be part of a topic; use letters, digits and _") from error
+        super().__init__("simulation", namespace=namespace, **options)
         self.drive, self._role, self._encoding = drive, role, INTERFACES[interface]
         self._cameras = {
             name: (self.create_publisher(Image, f"{name}/image", QOS),
@@ -118,6 +127,9 @@ class Rig(Node):
         pose.orientation.z, pose.orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
         twist.linear.x, twist.angular.z = vehicle.speed, vehicle.yaw_rate
         return odometry
+
+    def finish(self) -> None:
+        """Leave nothing behind."""
 
     @property
     def control(self) -> Control:

@@ -1,4 +1,4 @@
-"""Run one node until it is told to stop."""
+"""Run one node until its work is done or it is told to stop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.ros.transport import use_large_image_transport
 
 
+def work(make: Callable[[], Any], task: Callable[[Any], None], arguments: list[str] | None = None) -> None:
+    """Start rclpy and make a node, do its ``task`` until that ends or is interrupted, and let the node ``finish``.
+
+    Raises UserError, and ParameterException where a parameter is of another type or out of range.
+    """
+    use_large_image_transport()
+    node = None
+    try:
+        rclpy.init(args=arguments)
+        node = make()
+        task(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
+        try:
+            if node is not None:
+                node.finish()
+        finally:
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
+
+
 def run(
     make: Callable[[], Any],
     name: str,
@@ -24,26 +48,19 @@ def run(
 
     Bad input is one line and exit code 2.
     """
-    use_large_image_transport()
-    node = None
-    try:
-        rclpy.init(args=arguments)
-        node = make()
+
+    def spin(node: Any) -> None:
         executor = SingleThreadedExecutor()  # before the node speaks: an interrupt while it is made leaves a traceback
         executor.add_node(node)
+        kept.append(executor)
         begin(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+
+    kept: list[Any] = []  # until rclpy is shut down: its signal thread may yet wake the executor after an interrupt
+    try:
+        work(make, spin, arguments)
     except (UserError, ParameterException) as error:
-        # a parameter of another type, or out of range
         remedy = "; see 'ros2 param describe'" if isinstance(error, ParameterException) else ""
-        rclpy.logging.get_logger(name).fatal(f"cannot start: {error}{remedy}")
+        rclpy.logging.get_logger(name).fatal(f"{error}{remedy}")
         return 2
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch sends a second one
-        if node is not None:
-            node.finish()
-            node.destroy_node()
-        rclpy.try_shutdown()
     return 0

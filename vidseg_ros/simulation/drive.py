@@ -9,8 +9,8 @@ import numpy as np
 
 from vidseg_ros.driving.control import Control
 from vidseg_ros.errors import UserError
+from vidseg_ros.simulation.placing import Camera
 from vidseg_ros.simulation.polygons import STATIC, Floats, Layer
-from vidseg_ros.simulation.render import Camera
 from vidseg_ros.simulation.road import TIGHTEST
 from vidseg_ros.simulation.scene import View
 from vidseg_ros.simulation.street import LANE
@@ -108,8 +108,8 @@ class Drive:
         ]
 
 
-class Judge:
-    """Judges the driving, a look after each step."""
+class DriveRecord:
+    """How a drive went, by a look after each step."""
 
     def __init__(self) -> None:
         self._errors: list[float] = []

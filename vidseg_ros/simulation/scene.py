@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.simulation.chunk import CHUNK, draw_chunk
+from vidseg_ros.simulation.placing import Camera, Motion
 from vidseg_ros.simulation.polygons import Builder, Polygons, join
-from vidseg_ros.simulation.render import Camera, Motion
 from vidseg_ros.simulation.road import Road
 from vidseg_ros.simulation.sky import draw_dome
 from vidseg_ros.simulation.street import Street, lot

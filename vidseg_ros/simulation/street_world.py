@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from vidseg_ros.config import require_one_of
 from vidseg_ros.errors import UserError
-from vidseg_ros.simulation.render import Camera, Light, Painting, Placed, colors, flow, paint_scene
+from vidseg_ros.simulation.painting import Painting, paint_scene
+from vidseg_ros.simulation.placing import Camera, Placed
 from vidseg_ros.simulation.road import TIGHTEST, Road
 from vidseg_ros.simulation.scene import Scene, View
+from vidseg_ros.simulation.shading import Light, colors
 from vidseg_ros.simulation.street import Street, draw_street, lot
 
 Floats = NDArray[np.float64]
@@ -103,7 +106,7 @@ class WorldFrame:
     labels: NDArray[np.uint8]  # (H, W), CamVid ids
     stamp: float  # seconds
     _painting: Painting = field(repr=False)
-    _later: Floats = field(repr=False)
+    _later: Callable[[], Placed] = field(repr=False)  # its polygons in the next frame
 
     @cached_property
     def flow(self) -> NDArray[np.float32]:
@@ -111,7 +114,7 @@ class WorldFrame:
 
         Whether the point is hidden there does not matter. Worked out when first asked for.
         """
-        return flow(self._painting, self._later)
+        return self._painting.flow(self._later().axes @ self._painting.placed.from_rays)
 
 
 class StreetWorld:
@@ -162,9 +165,12 @@ class StreetWorld:
         camera, next_camera = self.camera(pose), self.camera(next_pose or pose)
         view = self.view(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
         painting = paint_scene(view.polygons, view.motion(time, camera), camera, time)
-        moved = Placed.of(painting.polygons, view.motion(later, next_camera), next_camera, later)
         rgb = self._expose(colors(painting, self._light(time)), time)
-        return WorldFrame(rgb, painting.labels, time, painting, moved.axes @ painting.placed.from_rays)
+
+        def moved() -> Placed:
+            return Placed.of(painting.polygons, view.motion(later, next_camera), next_camera, later)
+
+        return WorldFrame(rgb, painting.labels, time, painting, moved)
 
     @property
     def lane(self) -> float:
