@@ -65,7 +65,7 @@ setup(
         ],
         "teacher": ["transformers>=4.40"],  # vidseg pseudo-label with models of Hugging Face
         "ray": ["ray>=2.10"],  # vidseg replay over several machines
-        "carla": ["carla>=0.9.14"],  # vidseg record-carla: the client of the simulator
+        "carla": ["carla>=0.9.14; python_version < '3.13'"],  # vidseg record-carla: the client of the simulator
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
     },
     python_requires=">=3.10",
