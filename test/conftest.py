@@ -1,5 +1,6 @@
 import os
 import random
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from vidseg_ros.networks import build
 # Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+# The background of a shell ignores interrupts, and so would every process that a test starts there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = tempfile.TemporaryDirectory(prefix="vidseg_ros_")  # of converted networks; removed at exit
 os.environ["XDG_CACHE_HOME"] = CACHE.name
