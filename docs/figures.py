@@ -17,10 +17,12 @@ from markdown import table
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
+from vidseg_ros.replay.scores import FIGURES as REPLAYED
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"
 EXPERIMENTS = DOCS / "experiments.json"
+REPLAYS = DOCS / "replay_figures.json"  # of replay_figures.py
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
 CPU = ("--device", "cpu")
@@ -134,6 +136,29 @@ def demo(figures):
     return table(["input", *keys, "resets"], rows)
 
 
+def replayed(figures):
+    """Return the table of the shipped pair in a replay, with the bootstrap intervals of all figures."""
+    pair, difference = figures["camvid"]["pair"], figures["camvid"]["difference"]
+
+    def cell(value, low, high, sign=""):
+        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+    rows = [
+        [title, *(cell(one[key], *one["intervals"][key]) for one in pair), cell(*difference[key].values(), "+")]
+        for key, title in REPLAYED.items()
+    ]
+    return table(["percent", *(one["checkpoint"] for one in pair), "difference"], rows)
+
+
+def long_replay(figures):
+    """Return what the replay of a long bag took."""
+    long = figures["long"]
+    return (
+        f"{long['frames']:,} frames of {long['size']}: {long['frames_per_second']} frames a second on "
+        f"{long['threads']} thread, {long['peak_mb']} MB at most, a report of {long['report_kb']} kB"
+    )
+
+
 def main():
     """Measure, unless told ``--as-measured``, and write."""
     if "--as-measured" not in sys.argv[1:]:
@@ -148,6 +173,7 @@ def write(figures, experiments):
     plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
     plots.plot_tradeoff({name: report for name, report in experiments.items() if "SSNet" not in name})
     plots.plot_speed(speed.bars())
+    replays = json.loads(REPLAYS.read_text())
     text = (DOCS / "results.in.md").read_text()
     for key, value in {
         "quality": quality(figures["evaluate"]),
@@ -159,6 +185,10 @@ def write(figures, experiments):
         "video_images": f"{images(SHIPPED[1]):,}",
         "cores": str(os.cpu_count()),
         **{name: build(experiments) for name, build in TABLES.items()},
+        "replayed": replayed(replays),
+        "verdict": replays["camvid"]["verdict"],
+        "report_kb": str(replays["camvid"]["report_kb"]),
+        "long_replay": long_replay(replays),
         **speed.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
