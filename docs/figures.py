@@ -14,6 +14,7 @@ from pathlib import Path
 import plots
 import speed
 from markdown import table
+from rendering import RENDERING
 
 from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
@@ -189,6 +190,7 @@ def write(figures, experiments):
         "verdict": replays["camvid"]["verdict"],
         "report_kb": str(replays["camvid"]["report_kb"]),
         "long_replay": long_replay(replays),
+        "rendering": "{frames_per_second} frames of {size} a second".format(**json.loads(RENDERING.read_text())),
         **speed.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
