@@ -21,6 +21,7 @@ ALLOWED = {
     "simulation": BASE | {"labels", "config", "driving", "carla_labels"},
     "data": BASE | {"labels", "config", "simulation"},
     "checkpoint": BASE | {"config", "labels", "networks"},
+    "averaging": BASE | {"checkpoint", "networks"},
     "importers": BASE | {"checkpoint", "config", "labels", "networks"},
     "pictures": BASE,
     "bags": BASE | {"data"},

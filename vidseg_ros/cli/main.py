@@ -10,6 +10,7 @@ from vidseg_ros import __version__
 from vidseg_ros.errors import UserError
 
 VERBS = {
+    "average": "make one network of several trainings",
     "benchmark": "time engines side by side",
     "demo": "play video through the real node and show what it answers",
     "evaluate": "measure a checkpoint on labelled sequences",
