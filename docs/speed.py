@@ -20,6 +20,7 @@ SIZES = ("480x360", "1024x512")
 LOWER = "openvino:bf16"
 CAMERAS = "1,8"
 NODE_SIZES = "640x480,1024x512"
+RIG = ("--cameras", "1,4,8", "--rate", 30, "--frames", 300)  # more than the network takes
 
 
 def vidseg(*arguments, out):
@@ -57,6 +58,7 @@ def measure(folder):
     cameras = ("--engines", f"openvino,{LOWER}", "--cameras", CAMERAS, "--sizes", SIZES[0])
     figures["cameras"] = vidseg("benchmark", *cameras, out=out)
     figures["node"] = vidseg("benchmark", "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out)
+    figures["rig"] = vidseg("benchmark", "--node", "--engines", LOWER, "--sizes", SIZES[0], *RIG, out=out)
     for name, words in {
         "torch": ("--engine", "torch"),
         "openvino": ("--engine", "openvino"),
@@ -134,6 +136,17 @@ def node(figures):
     return table(["size", "engine", *named, "first label, s", "CPU", "dropped"], rows)
 
 
+def rig(figures):
+    """Return the table of several cameras that send more than the network takes."""
+    rows = []
+    for result in figures["rig"]["results"]:
+        counts, frames = result["labels_by_camera"], result["frames"]
+        answered = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else counts[0]
+        latency = f"{result['latency_ms']['p50']:.1f} / {result['latency_ms']['p95']:.1f}"
+        rows.append([result["cameras"], frames["sent"], frames["dropped"], answered, latency])
+    return table(["cameras", "sent", "dropped", "labels of a camera", "latency, ms"], rows)
+
+
 def quality(figures):
     """Return the table of what each engine keeps of the quality."""
     keys = ("miou", "acc", "cons", "consw")
@@ -150,7 +163,14 @@ def soak():
 def tables():
     """Return the Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(SPEED.read_text())
-    builders = {"engines": engines, "floors": floors, "cameras": cameras, "node": node, "engine_quality": quality}
+    builders = {
+        "engines": engines,
+        "floors": floors,
+        "cameras": cameras,
+        "node": node,
+        "rig": rig,
+        "engine_quality": quality,
+    }
     return {name: build(figures) for name, build in builders.items()} | {"soak": soak()}
 
 

@@ -10,7 +10,7 @@ import pytest
 from test.ros.test_process import run
 from vidseg_ros.benchmark import memory_mb
 from vidseg_ros.cli.main import main
-from vidseg_ros.ros.benchmark import Monitor, cpu_seconds
+from vidseg_ros.ros.benchmark import Monitor, cpu_seconds, together
 
 
 def test_the_node_is_timed(checkpoint_file, tmp_path):
@@ -44,6 +44,38 @@ def test_frames_at_a_rate_may_be_dropped(checkpoint_file, tmp_path):
     assert frames["sent"] == 30
     assert frames["received"] == frames["processed"] + frames["dropped"]
     assert result["rate"] == 1000
+
+
+def test_cameras_that_send_more_than_the_network_takes_are_served_alike(checkpoint_file, tmp_path):
+    file = tmp_path / "figures.json"
+    result = run(
+        "benchmark", "--node", "--checkpoint", checkpoint_file, "--engines", "torch", "--sizes", "480x320",
+        "--cameras", "1,3", "--frames", 40, "--rate", 200, "--json", file,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    one, three = json.loads(file.read_text())["results"]
+    assert (one["cameras"], three["cameras"]) == (1, 3)
+    assert one["labels_by_camera"] == [one["frames"]["labels"]]
+    frames = three["frames"]
+    assert frames["sent"] == 3 * 40
+    assert frames["received"] == frames["processed"] + frames["dropped"]
+    assert frames["dropped"] > 0
+    assert frames["labels"] == sum(three["labels_by_camera"])
+    assert max(three["labels_by_camera"]) - min(three["labels_by_camera"]) <= 5
+
+
+def test_figures_of_cameras_are_joined():
+    def camera(labels, p50):
+        return {"frames": {"labels": labels}, "latency_ms": {"p50": p50}, "resets": 1}
+
+    joined = together([camera(3, 10.0), camera(5, 20.5), camera(0, None)])
+    assert joined == {"frames": {"labels": 8}, "latency_ms": {"p50": 15.25}, "resets": 3}
+    assert together([camera(0, None)])["latency_ms"] == {"p50": None}
+
+
+def test_several_cameras_need_a_rate(capsys):
+    assert main(["benchmark", "--node", "--cameras", "1,4"]) == 2
+    assert "--cameras is 4; several cameras with --node need a --rate" in capsys.readouterr().err
 
 
 def test_processor_time_and_memory_are_those_of_the_process():

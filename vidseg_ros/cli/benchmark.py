@@ -41,12 +41,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--against", type=Path, help="another checkout of this project, whose engines run beside")
     parser.add_argument("--sizes", type=_sizes, default="1024x512", help="WIDTHxHEIGHT, by commas (default: 1024x512)")
-    parser.add_argument("--cameras", type=_counts, default="1", help="streams in one batch, by commas (default: 1)")
+    parser.add_argument(
+        "--cameras", type=_counts, default="1", help="streams in one batch, or of the node, by commas (default: 1)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as the engine sees fit)")
     parser.add_argument("--node", action="store_true", help="time the ROS 2 node over DDS instead, with each engine")
-    parser.add_argument("--frames", type=int, default=200, help="with --node: images to send (default: 200)")
-    parser.add_argument("--rate", type=float, help="with --node: images a second (default: after each answer)")
+    parser.add_argument("--frames", type=int, default=200, help="with --node: images of each camera (default: 200)")
+    parser.add_argument(
+        "--rate", type=float, help="with --node: images a second of each camera (default: after each answer)"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns that each engine gets (default: 7)")
     parser.add_argument("--steps", type=int, default=5, help="steps in a turn (default: 5)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -67,15 +71,17 @@ def main(options: Namespace) -> None:
 def _node(options: Namespace) -> dict[str, Any]:
     """Time the node."""
     require_ros()
+    if options.rate is None and max(options.cameras) > 1:
+        raise UserError(f"--cameras is {max(options.cameras)}; several cameras with --node need a --rate, such as 30")
     from vidseg_ros.ros.benchmark import NodeCase, measure  # noqa: PLC0415
 
     results = []
     with Progress(console=CONSOLE, transient=True) as bar:
-        for size, text in product(options.sizes, options.engines.split(",")):
+        for size, text, cameras in product(options.sizes, options.engines.split(","), options.cameras):
             case = with_engine(_base(options, size, 1), text)
             open_model(case.checkpoint, case.config).close()  # say now what is wrong with it, not in the node
             task = bar.add_task(f"node with {text} at {size[0]}x{size[1]}", total=options.frames)
-            node = NodeCase(case.checkpoint, case.config, size, options.frames, options.rate)
+            node = NodeCase(case.checkpoint, case.config, size, options.frames, cameras, options.rate)
             results.append(measure(node, partial(bar.advance, task)))
     return {"results": results}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from vidseg_ros.benchmark import memory_mb, pictures
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.player import Listener, Player
+from vidseg_ros.ros.player import Ears, Listener, Player, play
 from vidseg_ros.ros.process import running_node
 from vidseg_ros.ros.sources import Source, make_header
 
@@ -27,13 +27,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class NodeCase:
-    """A node with one camera; network and camera have the same size (width, height)."""
+    """A node with so many cameras; network and cameras have the same size (width, height)."""
 
     model: str
     config: EngineConfig
     size: tuple[int, int]
-    frames: int
-    rate: float | None = None  # Hz; None sends each image after the labels of the one before
+    frames: int  # of each camera
+    cameras: int = 1
+    rate: float | None = None  # Hz of each camera; None sends each image after the labels of the one before
 
 
 class Monitor(Listener):
@@ -70,29 +71,59 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Start the node, play a street to it and return the figures."""
+    """Start the node, play a street to each of its cameras and return the figures."""
     namespace = f"/vidseg_benchmark_{os.getpid()}"
     width, height = case.size
-    parameters = asdict(case.config) | {"model": case.model, "size": f"[{width}, {height}]", "diagnostics_period": 0.2}
+    names = [f"camera{number}" for number in range(case.cameras)] if case.cameras > 1 else [""]
+    parameters = asdict(case.config) | {
+        "model": case.model,
+        "cameras": f"[{', '.join(names)}]" if case.cameras > 1 else None,
+        "size": f"[{width}, {height}]",
+        "diagnostics_period": 0.2,
+    }
     with TemporaryDirectory() as folder, running_node(namespace, parameters, Path(folder) / "node.log") as process:
-        monitor = Monitor(process.pid, case.frames)
-        source = Source(street(case.size, case.frames), case.frames, FPS)
-        player = Player(namespace, source, monitor)
-        outcome = player.run(process, case.rate, progress)
-        player.close()
-    figures = outcome.figures()
+        monitor, ears = Monitor(process.pid, case.frames * case.cameras), Ears()
+        players = [
+            Player(namespace, Source(street(case.size, case.frames), case.frames, FPS), monitor, name, ears)
+            for name in names
+        ]
+        play(players, process, case.rate, progress)
+        for player in players:
+            player.close()
+    outcomes = [player.outcome for player in players]
+    figures = together([outcome.figures() for outcome in outcomes])
     return {
         "engine": case.config.engine,
         "precision": case.config.precision,
         "size": f"{width}x{height}",
+        "cameras": case.cameras,
         "rate": case.rate,
         **figures,
+        "labels_by_camera": [outcome.labels for outcome in outcomes],
         "transport_ms": _difference(figures, "total_ms"),
         "overhead_percent": _overhead(figures),
-        "first_label_s": round(outcome.first_label - process.started, 2),
+        "first_label_s": round(min(outcome.first_label for outcome in outcomes) - process.started, 2),
         "cpu_percent": monitor.cpu_percent,
         "rss_mb": monitor.memory,
     }
+
+
+def together(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures of several cameras as one: sums of what is counted, means of the percentiles of times."""
+    joined: dict[str, Any] = {}
+    for name, value in figures[0].items():
+        if isinstance(value, dict):
+            combine = sum if name == "frames" else _mean
+            joined[name] = {key: combine([one[name][key] for one in figures]) for key in value}
+        else:
+            joined[name] = sum(one[name] for one in figures)
+    return joined
+
+
+def _mean(times: Sequence[float | None]) -> float | None:
+    """Return the mean of those cameras that were answered."""
+    known = [time for time in times if time is not None]
+    return round(sum(known) / len(known), 2) if known else None
 
 
 def street(size: tuple[int, int], frames: int) -> Iterator[Image]:
@@ -102,12 +133,14 @@ def street(size: tuple[int, int], frames: int) -> Iterator[Image]:
         yield to_image(rgb, "rgb8", make_header(index / FPS))
 
 
-def _difference(figures: dict[str, Any], part: str) -> dict[str, float]:
-    """Return what of the latency is not ``part``."""
-    return {name: round(value - figures[part][name], 2) for name, value in figures["latency_ms"].items()}
+def _difference(figures: dict[str, Any], part: str) -> dict[str, float | None]:
+    """Return what of the latency is not ``part``; None where nothing was answered."""
+    latency = figures["latency_ms"]
+    return {n: None if value is None else round(value - figures[part][n], 2) for n, value in latency.items()}
 
 
-def _overhead(figures: dict[str, Any]) -> dict[str, float]:
-    """Return how much of the latency is not the network."""
+def _overhead(figures: dict[str, Any]) -> dict[str, float | None]:
+    """Return how much of the latency is not the network, in percent."""
+    latency = figures["latency_ms"]
     rest = _difference(figures, "model_ms")
-    return {name: round(100 * value / figures["latency_ms"][name], 1) for name, value in rest.items()}
+    return {n: None if value is None else round(100 * value / latency[n], 1) for n, value in rest.items()}

@@ -23,7 +23,7 @@ from vidseg_ros.engines import Engine
 from vidseg_ros.errors import describe
 from vidseg_ros.pictures import blend
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.diagnostics import Reporter, Statistics
+from vidseg_ros.ros.diagnostics import ONLY_CAMERA, Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
 from vidseg_ros.stream import Frame, FrameStream, Segmentation
 
@@ -59,7 +59,7 @@ class Camera:
     """Subscription and publishers of camera ``name``; "" is the only camera, with plain topic names."""
 
     def __init__(self, node: LifecycleNode, name: str, engine: Engine, parameters: Parameters) -> None:
-        self.name = name or "camera"
+        self.name = name or ONLY_CAMERA
         self.stream = FrameStream(engine, parameters.stream)
         self.statistics = Statistics()
         self.reset_requested = False

@@ -1,4 +1,4 @@
-"""Play images to the real node in a process of its own, over DDS, and take its answers."""
+"""Play images of one or several cameras to the real node in a process of its own, over DDS, and take its answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.ros.conversions import nanoseconds
-from vidseg_ros.ros.diagnostics import TIMES
+from vidseg_ros.ros.diagnostics import ONLY_CAMERA, TIMES
 from vidseg_ros.ros.process import NodeProcess
 from vidseg_ros.ros.sources import Source
 
@@ -70,53 +70,68 @@ class Listener:
         """Hear of an answer, and of its serialised form."""
 
 
-class Player:
-    """Publishes the images of a source, receives the answers and tells a listener."""
+class Ears:
+    """Serves the callbacks of all players that share it."""
 
-    def __init__(self, namespace: str, source: Source, listener: Listener) -> None:
-        self._source = source
+    def __init__(self) -> None:
+        self.executor = rclpy.get_global_executor()
+        self.served = 0
+
+    def until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Serve callbacks until ``done``, for ``seconds`` or until none waits; returns whether it was done."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            left, served = deadline - time.monotonic(), self.served
+            self.executor.spin_once(timeout_sec=min(max(left, 0.0), 0.1))
+            if left <= 0 and self.served == served:
+                return False
+        return True
+
+
+class Player:
+    """Publishes the images of a source as those of ``camera``, receives the answers and tells a listener."""
+
+    def __init__(
+        self, namespace: str, source: Source, listener: Listener, camera: str = "", ears: Ears | None = None
+    ) -> None:
+        self.messages = source.messages
+        self.outcome = Outcome()
+        self.ears = ears or Ears()
         self._name = f"{namespace}/segmentation"
-        self._outcome = Outcome()
-        self._reports = self._served = 0
+        self._status = f"{self._name}: {camera or ONLY_CAMERA}"
+        self._reports = 0
         self._failure = ""
         self._pending: OrderedDict[int, int] = OrderedDict()
         self._answers: dict[int, set[str]] = {}
         self._listener = listener
-        self._node = rclpy.create_node("player", namespace=namespace)
+        self._node = rclpy.create_node(f"player_{camera}" if camera else "player", namespace=namespace)
+        self.ears.executor.add_node(self._node)
+        prefix = f"{camera}/" if camera else ""
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
-        self._publisher = self._node.create_publisher(kind, topic, CAMERA_QOS)
+        self._publisher = self._node.create_publisher(kind, prefix + topic, CAMERA_QOS)
         self._answering = [
             self._node.create_subscription(
-                Image, f"segmentation/{name}", partial(self._on_answer, name), ANSWERS_DEPTH, raw=True
+                Image, f"segmentation/{prefix}{name}", partial(self._on_answer, name), ANSWERS_DEPTH, raw=True
             )
             for name in listener.outputs
         ]
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def run(self, process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> Outcome:
-        """Play everything: at ``rate`` Hz, or each frame after the answer to the one before. Raises UserError."""
-        self._wait_for_node(process)
-        start = time.monotonic()
-        for index, message in enumerate(self._source.messages):
-            if rate is not None:
-                self._spin_until(lambda: False, start + index / rate - time.monotonic())
-            self._send(message, wait=rate is None)
-            process.require_alive()
-            progress()
-        self._reports = 0
-        if not self._spin_until(self._complete, REPORT_TIMEOUT) and not self._settled():
-            raise process.problem(f"did not report on all frames within {REPORT_TIMEOUT:.0f} s")
-        return self._outcome
+        """Play everything: see ``play``."""
+        play([self], process, rate, progress)
+        return self.outcome
 
     def close(self) -> None:
         """Give the topics back."""
+        self.ears.executor.remove_node(self._node)
         self._node.destroy_node()
 
-    def _wait_for_node(self, process: NodeProcess) -> None:
+    def wait_for_node(self, process: NodeProcess) -> None:
         """Wait until the node listens and has found us, and all its outputs are heard."""
         deadline = time.monotonic() + START_TIMEOUT
-        while not (self._outcome.node and self._connected()):
-            self._spin_until(lambda: False, 0.1)
+        while not (self.outcome.node and self._connected()):
+            self.ears.until(lambda: False, 0.1)
             process.require_alive()
             if self._failure:
                 raise process.problem(f"does not start ({self._failure})")
@@ -130,7 +145,7 @@ class Player:
 
     def _complete(self) -> bool:
         """Tell whether the node has settled and all its labels have arrived."""
-        return self._settled() and self._outcome.labels == self._reported("processed")
+        return self._settled() and self.outcome.labels == self._reported("processed")
 
     def _settled(self) -> bool:
         """Tell whether the node has freshly reported on all that it received."""
@@ -138,9 +153,16 @@ class Player:
         return self._reports >= FRESH_REPORTS and self._reported("received") == done
 
     def _reported(self, counter: str) -> int:
-        return int(self._outcome.node[counter])
+        return int(self.outcome.node[counter])
 
-    def _send(self, message: Any, wait: bool) -> None:
+    def settle(self, process: NodeProcess) -> None:
+        """Wait until the node has reported on everything that was sent. Raises UserError."""
+        self._reports = 0
+        if not self.ears.until(self._complete, REPORT_TIMEOUT) and not self._settled():
+            raise process.problem(f"did not report on all frames within {REPORT_TIMEOUT:.0f} s")
+
+    def send(self, message: Any, wait: bool) -> None:
+        """Publish an image; ``wait`` for its answers."""
         stamp = nanoseconds(message)
         self._listener.sent(stamp, message)
         self._answers[stamp] = set()
@@ -149,40 +171,49 @@ class Player:
             self._answers.pop(self._pending.popitem(last=False)[0], None)
         rejected = self._reported("rejected")
         self._publisher.publish(message)
-        self._outcome.sent += 1
+        self.outcome.sent += 1
         if wait:
-            self._spin_until(lambda: self._is_answered(stamp) or self._reported("rejected") > rejected, FRAME_TIMEOUT)
+            self.ears.until(lambda: self._is_answered(stamp) or self._reported("rejected") > rejected, FRAME_TIMEOUT)
 
     def _is_answered(self, stamp: int) -> bool:
         return len(self._answers.get(stamp, self._listener.outputs)) == len(self._listener.outputs)
 
     def _on_answer(self, output: str, data: bytes, info: dict[str, int]) -> None:
-        self._served += 1
+        self.ears.served += 1
         message = deserialize_message(data, Image)
         stamp = nanoseconds(message)
         self._listener.answered(output, stamp, message, data)
         self._answers.get(stamp, set()).add(output)
         if output == "label":
-            self._outcome.labels += 1
-            self._outcome.first_label = self._outcome.first_label or time.monotonic()
+            self.outcome.labels += 1
+            self.outcome.first_label = self.outcome.first_label or time.monotonic()
             if stamp in self._pending:
-                self._outcome.latency_ms.append(1e-6 * (info["received_timestamp"] - self._pending[stamp]))
+                self.outcome.latency_ms.append(1e-6 * (info["received_timestamp"] - self._pending[stamp]))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self._served += 1
+        self.ears.served += 1
         for status in message.status:
-            if status.name.startswith(f"{self._name}: ") and status.values:
-                self._outcome.node = {pair.key: pair.value for pair in status.values}
+            if status.name == self._status and status.values:
+                self.outcome.node = {pair.key: pair.value for pair in status.values}
                 self._reports += 1
             elif status.name == self._name and status.level != DiagnosticStatus.OK:
                 self._failure = status.message
 
-    def _spin_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Serve callbacks until ``done``, for ``seconds`` or until none waits; returns whether it was done."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            left, served = deadline - time.monotonic(), self._served
-            rclpy.spin_once(self._node, timeout_sec=min(max(left, 0.0), 0.1))
-            if left <= 0 and self._served == served:
-                return False
-        return True
+
+def play(players: Sequence[Player], process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> None:
+    """Play one image of each player after another: at ``rate`` Hz each, or each image after the answer to the last.
+
+    Players that play together share their ears. ``progress`` is called after each image of all. Raises UserError.
+    """
+    for player in players:
+        player.wait_for_node(process)
+    start = time.monotonic()
+    for index, messages in enumerate(zip(*(player.messages for player in players), strict=True)):
+        if rate is not None:
+            players[0].ears.until(lambda: False, start + index / rate - time.monotonic())
+        for player, message in zip(players, messages, strict=True):
+            player.send(message, wait=rate is None)
+        process.require_alive()
+        progress()
+    for player in players:
+        player.settle(process)
