@@ -145,10 +145,6 @@ class Judge:
                 self.scores.look(clip.frames[0])
             progress()
 
-    def report(self) -> dict[str, Any]:
-        """Return percentages to hundredths; what could not be measured is None."""
-        return self.scores.report()
-
 
 def evaluate(
     engine: Engine,
@@ -162,7 +158,7 @@ def evaluate(
     with one_thread():
         for sequence in sequences:
             judge.run(sequence, progress)
-    return judge.report() | {"frames": judge.scores.frames}
+    return judge.scores.report() | {"frames": judge.scores.frames}
 
 
 def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -118,7 +118,7 @@ def start(checkpoint_file):
     for node, executor, thread, clients in running:
         executor.shutdown()
         thread.join()
-        node.stop()
+        node.finish()
         node.destroy_node()
         for client in clients:
             client.node.destroy_node()

@@ -96,7 +96,7 @@ class SegmentationNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and forget the past."""
-        self.stop()
+        self.finish()
         for camera in self._cameras.values():
             camera.reset("deactivated")
         return super().on_deactivate(state)
@@ -108,7 +108,7 @@ class SegmentationNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back, from any state."""
-        self.stop()
+        self.finish()
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -116,17 +116,13 @@ class SegmentationNode(LifecycleNode):
         """Give everything back; the node can be configured again."""
         return self.on_shutdown(state)
 
-    def stop(self) -> None:
+    def finish(self) -> None:
         """Stop working; what waits is dropped."""
         for name in self._queue.close():
             self._cameras[name].statistics.dropped += 1
         if self._worker is not None:
             self._worker.join()
             self._worker = None
-
-    def finish(self) -> None:
-        """Stop working at the end of the process."""
-        self.stop()
 
     def _release(self) -> None:
         for camera in self._cameras.values():

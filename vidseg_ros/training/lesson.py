@@ -146,7 +146,7 @@ class Lesson(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log what ``vidseg evaluate`` would say."""
-        self.report = self.judge.report()
+        self.report = self.judge.scores.report()
         values = {name: value for name, value in self.report.items() if isinstance(value, float)}
         self.log_dict({f"val/{name}": value for name, value in values.items()})
 
