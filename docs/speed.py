@@ -4,6 +4,7 @@ CamVid is found through VIDSEG_DATA. Nothing else should run meanwhile. ``tables
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from markdown import table
 
+from vidseg_ros.benchmark import UNTUNED
 from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
 
 DOCS = Path(__file__).parent
@@ -23,9 +25,10 @@ NODE_SIZES = "640x480,1024x512"
 RIG = ("--cameras", "1,4,8", "--rate", 30, "--frames", 300)  # more than the network takes
 
 
-def vidseg(*arguments, out):
+def vidseg(*arguments, out, **environment):
     """Run a verb; returns its figures."""
-    subprocess.run([sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)], check=True)
+    command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)]
+    subprocess.run(command, check=True, env=os.environ | environment)
     return json.loads(out.read_text())
 
 
@@ -59,6 +62,11 @@ def measure(folder):
     figures["cameras"] = vidseg("benchmark", *cameras, out=out)
     figures["node"] = vidseg("benchmark", "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out)
     figures["rig"] = vidseg("benchmark", "--node", "--engines", LOWER, "--sizes", SIZES[0], *RIG, out=out)
+    figures["spin"] = {
+        f"{where}, {turns} turns": spinning(turns, where == "busy", out)
+        for where in ("quiet", "busy")
+        for turns in (UNTUNED["GOMP_SPINCOUNT"], os.environ["GOMP_SPINCOUNT"])
+    }
     for name, words in {
         "torch": ("--engine", "torch"),
         "openvino": ("--engine", "openvino"),
@@ -68,6 +76,19 @@ def measure(folder):
         figures["quality"][name] = vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", *words, out=out)
     figures["quality"]["openvino int8"] = vidseg("evaluate", int8(folder / "int8.xml", SIZES[0]), "camvid/val", out=out)
     return json.loads(json.dumps(figures).replace(str(folder), ""))
+
+
+def spinning(turns, busy, out):
+    """Return the milliseconds of a step of PyTorch whose waiting threads spin so often."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+    try:
+        words = ("benchmark", "--engines", "torch", "--sizes", SIZES[0], "--rounds", 3)
+        *_, result = vidseg(*words, out=out, GOMP_SPINCOUNT=turns)["results"]
+    finally:
+        if other:
+            other.kill()
+            other.wait()
+    return result["ms_p50"]
 
 
 def name_of(result):
@@ -145,6 +166,12 @@ def rig(figures):
         latency = f"{result['latency_ms']['p50']:.1f} / {result['latency_ms']['p95']:.1f}"
         rows.append([result["cameras"], frames["sent"], frames["dropped"], answered, latency])
     return table(["cameras", "sent", "dropped", "labels of a camera", "latency, ms"], rows)
+
+
+def spin(figures):
+    """Return what a step of PyTorch takes by how long its threads spin."""
+    rows = [[name, f"{milliseconds:.1f}"] for name, milliseconds in figures["spin"].items()]
+    return table(["machine, spinning", "ms p50"], rows)
 
 
 def quality(figures):

@@ -1,5 +1,10 @@
 import json
+import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +55,31 @@ def test_engines_side_by_side(checkpoint_file, tmp_path, capsys):
         assert yardstick["ratio"] == 1
     assert figures["floor_ms"]["96x64"] > 0
     assert "torch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_spin_shortly_unless_told(given, expected):
+    code = "import os, vidseg_ros; print(os.environ['GOMP_SPINCOUNT'])"
+    clean = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    result = subprocess.run([sys.executable, "-c", code], env=clean | given, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == expected
+
+
+def test_the_reference_is_not_tuned(checkpoint_file, monkeypatch):
+    """Each process of the race sees the environment that it was started with."""
+    seen = []
+    start = multiprocessing.get_context("spawn").Process.start
+    monkeypatch.setattr(
+        multiprocessing.get_context("spawn").Process,
+        "start",
+        lambda self: (seen.append(os.environ["GOMP_SPINCOUNT"]), start(self))[1],
+    )
+    tuned = Case(str(checkpoint_file), EngineConfig("torch", "cpu"), (96, 64))
+    compare([replace(tuned, reference=True), tuned], 1, 1)
+    assert seen == ["300000", os.environ["GOMP_SPINCOUNT"]]
+    with benchmark.environment({"VIDSEG_NEW": "1"}):
+        assert os.environ["VIDSEG_NEW"] == "1"
+    assert "VIDSEG_NEW" not in os.environ
 
 
 def test_another_checkout_and_exported_files_run_beside(checkpoint_file, tmp_path):

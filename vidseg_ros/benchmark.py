@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -31,6 +32,7 @@ SEQUENCE = 20  # frames over which labels are compared
 WARM_UP = 3  # steps before the first round
 PRODUCT = 2048  # side of the matrices that measure the floor
 COPY_MB = 256
+UNTUNED = {"GOMP_SPINCOUNT": "300000"}  # what GCC's OpenMP does unless told; see vidseg_ros/__init__.py
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Runner:
         self.case = case
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, case), daemon=True)
-        with search_first(case.code):
+        with search_first(case.code), environment(UNTUNED if case.reference else {}):
             self._process.start()
         self.labels = self._answer()
         self.times: list[float] = []
@@ -110,6 +112,21 @@ def search_first(folder: str) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that start meanwhile have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(pipe: Connection, case: Case) -> None:
