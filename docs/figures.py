@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import plots
 import speed
+import stability
 from markdown import table
 from rendering import RENDERING
 
-from vidseg_ros.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.replay.scores import FIGURES as REPLAYED
 
@@ -61,7 +62,9 @@ def measure(folder):
             for name in SHIPPED
             for value in HYSTERESES
         }
-        figures["over_time"] = {name: plots.consistency_over_time(name, "camvid/val") for name in SHIPPED}
+        answers = {name: stability.predict(name, "camvid/val") for name in SHIPPED}
+        figures["over_time"] = {name: stability.over_time(*answer) for name, answer in answers.items()}
+        figures["by_distance"] = {name: stability.by_distance(*answer) for name, answer in answers.items()}
         demo = ("demo", "--output", folder / "camvid", *CPU)
         figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
     for size in SIZES:
@@ -86,12 +89,6 @@ def gain(figures):
         f"inconsistency {100 - single['cons']:.2f} -> {100 - video['cons']:.2f} (cut by {cut:.0f} %), "
         f"mIoU {video['miou'] - single['miou']:+.2f}, ConsW {video['consw'] - single['consw']:+.2f}"
     )
-
-
-def images(checkpoint):
-    """Return how many images the training of a checkpoint presented."""
-    phases = load_checkpoint(checkpoint).about["training"]["phases"]
-    return sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in phases)
 
 
 def experiment(names):
@@ -128,6 +125,16 @@ def per_class(figures):
     classes = list(next(iter(figures.values()))["per_class"])
     rows = [[name, *(f"{values['per_class'][c]:.1f}" for c in classes)] for name, values in figures.items()]
     return table(["checkpoint", *classes], rows)
+
+
+def flicker(figures):
+    """Return the table of where labels flicker."""
+    edges = [0, *stability.EDGES]
+    names = [*(f"{low} to {high}" for low, high in pairwise(edges)), f"{edges[-1]} and more"]
+    area, single, video = figures[SHIPPED[0]][0], *(figures[name][1] for name in SHIPPED)
+    rows = [[name, *(f"{value:.2f}" for value in row)] for name, *row in zip(names, area, single, video, strict=True)]
+    sums = ["all", *(f"{sum(column):.2f}" for column in (area, single, video))]
+    return table(["pixels from a boundary", "of the area", *SHIPPED], [*rows, sums])
 
 
 def demo(figures):
@@ -182,8 +189,8 @@ def write(figures, experiments):
         "gain": gain(figures["evaluate"]),
         "hysteresis": quality(figures["hysteresis"]),
         "per_class": per_class(figures["evaluate"]),
+        "by_distance": flicker(figures["by_distance"]),
         "demo": demo(figures["demo"]),
-        "video_images": f"{images(SHIPPED[1]):,}",
         "cores": str(os.cpu_count()),
         **{name: build(experiments) for name, build in TABLES.items()},
         "replayed": replayed(replays),

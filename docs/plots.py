@@ -4,14 +4,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import torch
-
-from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.config import EngineConfig
-from vidseg_ros.data.datasets import open_dataset
-from vidseg_ros.engines import TorchEngine
-from vidseg_ros.metrics import consistency
-from vidseg_ros.stream import Frame, FrameStream
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -19,23 +11,6 @@ from matplotlib import pyplot as plt
 DOCS = Path(__file__).parent
 SIZE = (8, 3.4)
 LINE = 0.25  # mIoU between two names in the plot of small runs
-
-
-def consistency_over_time(checkpoint, dataset):
-    """Return stamps and Cons in percent of each pair of frames."""
-    network = load_checkpoint(checkpoint)
-    stream = FrameStream(TorchEngine(network, EngineConfig(device="cpu")))
-    frames = open_dataset(dataset, network.labels)
-    clips = [frame.read() for frame in frames]
-    predictions = [
-        stream.step(Frame(clip.frames[0], frame.stamp, frame.sequence)).labels
-        for clip, frame in zip(clips, frames, strict=True)
-    ]
-    cons, _ = consistency(
-        torch.from_numpy(np.stack(predictions)), torch.from_numpy(np.concatenate([clip.labels for clip in clips]))
-    )
-    start = frames[0].stamp
-    return [round(frame.stamp - start, 3) for frame in frames[1:]], [round(100 * value, 2) for value in cons.tolist()]
 
 
 def plot_consistency(curves):

@@ -196,6 +196,7 @@ def tables():
         "cameras": cameras,
         "node": node,
         "rig": rig,
+        "spin": spin,
         "engine_quality": quality,
     }
     return {name: build(figures) for name, build in builders.items()} | {"soak": soak()}
