@@ -1,4 +1,6 @@
+import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,14 +21,35 @@ pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 openvino = pytest.importorskip("openvino")
 
+CPU_PROVIDER, TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
+
 
 def drive(count=6):
     return list(np.random.default_rng(0).integers(0, 256, (count, SIZE[1], SIZE[0], 3), dtype=np.uint8))
 
 
+@pytest.fixture
+def tensorrt(monkeypatch):
+    """A TensorRT that plans nothing: its files are the models as they are, on the CPU. Returns what it was told."""
+    told, real = [], onnxruntime.InferenceSession
+
+    def session(model, options=None, providers=(CPU_PROVIDER,)):
+        name, settings = providers[0] if isinstance(providers[0], tuple) else (providers[0], {})
+        if name != TENSORRT:
+            return real(model, options, providers=providers)
+        told.append(settings)
+        with contextlib.suppress(RuntimeError):  # where nothing is to be planned
+            Path(options.get_session_config_entry("ep.context_file_path")).write_bytes(model)
+        return real(model, providers=[CPU_PROVIDER])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CPU_PROVIDER])
+    return told
+
+
 @pytest.mark.parametrize("position", [None, "L1b"])
 @pytest.mark.parametrize("kind", FORMATS)
-def test_exported_files_run_alone(kind, position, tmp_path):
+def test_exported_files_run_alone(kind, position, tmp_path, tensorrt):
     """Read the file with its runtime and nothing of this package, two streams at once."""
     checkpoint = Checkpoint(tiny_network(position), CAMVID)
     path = tmp_path / f"x{FORMATS[kind]}"
@@ -65,7 +88,36 @@ def with_torch(path, feed):
     return [t.numpy() for t in module(*(torch.from_numpy(a) for a in feed))]
 
 
-RUNTIMES = {"onnx": with_onnx, "openvino": with_openvino, "torch-export": with_torch}
+RUNTIMES = {"onnx": with_onnx, "openvino": with_openvino, "tensorrt": with_onnx, "torch-export": with_torch}
+
+
+def test_tensorrt_plans_for_batches_and_is_read_with_its_provider(tmp_path, tensorrt):
+    path = tmp_path / "x.trt"
+    export(Checkpoint(tiny_network(), CAMVID), "tensorrt", path, SIZE, drive(), hysteresis=0.5)
+    (planned,) = tensorrt
+    state = "11x8x12"
+    for which, batch in (("min", 1), ("opt", 1), ("max", 8)):
+        shapes = (
+            f"frames:{batch}x64x96x3,fresh:{batch},hidden:{batch}x{state},cell:{batch}x{state},last:{batch}x4x32x48"
+        )
+        assert planned[f"trt_profile_{which}_shapes"] == shapes
+    engine = open_model(str(path), EngineConfig(device="cuda:1", precision="f16"))
+    assert (tensorrt[1]["device_id"], tensorrt[1]["trt_fp16_enable"]) == (1, True)
+    assert engine.step(np.stack(drive(2)), [None, None])[0].labels.shape == (2, 64, 96)
+    with pytest.raises(UserError, match="engine 'tensorrt' does not run with device 'cpu'; use one of cuda"):
+        open_model(str(path), EngineConfig(device="cpu"))
+
+
+def test_without_tensorrt_one_line(checkpoint_file, tmp_path, capsys):
+    words = ["export", str(checkpoint_file), str(tmp_path / "x.trt"), "--format", "tensorrt"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert (
+        "engine 'tensorrt' needs an ONNX Runtime with TensorrtExecutionProvider; pip install onnxruntime-gpu" in error
+    )
+    (tmp_path / "x.trt").write_bytes(b"plan")
+    with pytest.raises(UserError, match="needs an ONNX Runtime with TensorrtExecutionProvider"):
+        open_model(str(tmp_path / "x.trt"), EngineConfig())
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):

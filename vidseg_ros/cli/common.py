@@ -19,7 +19,7 @@ from vidseg_ros.errors import UserError
 
 CONSOLE = Console(highlight=False)
 CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
-MODEL_HELP = f"{CHECKPOINT_HELP}, or a file of vidseg export (.onnx, .xml)"
+MODEL_HELP = f"{CHECKPOINT_HELP}, or a file of vidseg export (.onnx, .xml, .trt)"
 DEFAULT_MODEL_HELP = f"{MODEL_HELP} (default: {DEFAULT_CHECKPOINT})"
 
 

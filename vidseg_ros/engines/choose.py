@@ -43,7 +43,11 @@ FASTEST = {"cpu": ("openvino", "torch"), "cuda": ("cudagraph", "torch")}
 """What ``auto`` tries, for each kind of device (docs/engines.md)."""
 
 
-FILES = {".onnx": ("onnxruntime", "OnnxFile"), ".xml": ("openvino", "OpenVinoFile")}
+FILES = {
+    ".onnx": ("onnxruntime", "OnnxFile"),
+    ".xml": ("openvino", "OpenVinoFile"),
+    ".trt": ("tensorrt", "TensorRtFile"),
+}
 """Of ``vidseg export``: the engine that runs each kind, and its class."""
 
 
@@ -59,7 +63,8 @@ def open_model(model: str, config: EngineConfig, say: Callable[[str], None] = la
         raise UserError(f"engine '{config.engine}' does not run '{model}'; use {name} or auto")
     if not Path(model).is_file():
         raise UserError(f"model '{model}' does not exist; write it with: vidseg export")
-    _require(name, replace(config, device="cpu" if config.device == "auto" else config.device))
+    config = replace(config, device=RUNTIMES[name].devices[0] if config.device == "auto" else config.device)
+    _require(name, config)
     return getattr(_module(name), engine)(Path(model), config)  # type: ignore[no-any-return]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +20,10 @@ from vidseg_ros.engines.exported import Arrays, Session, about_of
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 
-FORMATS = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+if TYPE_CHECKING:
+    import onnx
+
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".trt", "torch-export": ".pt2"}
 Clips = Sequence[NDArray[np.uint8]]
 Exported = tuple[Session, Callable[[Path], object]]
 """What runs a step, and what writes it."""
@@ -87,11 +92,29 @@ def _onnx(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
     from vidseg_ros.engines.onnx import to_onnx  # noqa: PLC0415
     from vidseg_ros.engines.onnxruntime import CPU, as_session  # noqa: PLC0415
 
-    model = onnx.load_from_string(to_onnx(step))
+    data = _told(onnx.load_from_string(to_onnx(step)), about)
+    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_whole(path, data)
+
+
+def _tensorrt(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
+    import onnx  # noqa: PLC0415
+
+    from vidseg_ros.engines.onnx import to_onnx  # noqa: PLC0415
+    from vidseg_ros.engines.onnxruntime import as_session, plan  # noqa: PLC0415
+
+    shapes = {name: tensor.shape[1:] for name, tensor in zip(step.names()[0], step.example(1), strict=True)}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.onnx"
+        session = plan(to_onnx(step), shapes, path)
+        data = _told(onnx.load(path), about)
+    return as_session(session), lambda path: write_whole(path, data)
+
+
+def _told(model: onnx.ModelProto, about: dict[str, str]) -> bytes:
+    """Return an ONNX model that says what it is."""
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
-    data = model.SerializeToString()
-    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_whole(path, data)
+    return model.SerializeToString()  # type: ignore[no-any-return]
 
 
 def _openvino(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
@@ -127,4 +150,4 @@ def _torch_export(step: ExportStep, about: dict[str, str], clips: Clips) -> Expo
     return session, write
 
 
-WRITERS = {"onnx": _onnx, "openvino": _openvino, "torch-export": _torch_export}
+WRITERS = {"onnx": _onnx, "openvino": _openvino, "tensorrt": _tensorrt, "torch-export": _torch_export}

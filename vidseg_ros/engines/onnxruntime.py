@@ -18,6 +18,8 @@ from vidseg_ros.engines.step import ExportStep
 from vidseg_ros.errors import UserError
 
 CPU = "CPUExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+PLANNED = (1, 1, 8)  # frames in a batch of a TensorRT plan: the fewest, the usual, the most
 DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 
 
@@ -27,6 +29,41 @@ def session_options(config: EngineConfig) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = config.threads
     options.log_severity_level = 3
     return options
+
+
+def require_provider(provider: str, engine: str, remedy: str) -> None:
+    """Raise UserError where ONNX Runtime was built without a provider."""
+    if provider not in onnxruntime.get_available_providers():
+        raise UserError(f"engine '{engine}' needs an ONNX Runtime with {provider}; {remedy}")
+
+
+def tensorrt(config: EngineConfig, **settings: Any) -> list[Any]:
+    """Return the providers for TensorRT, with its ``settings``; what it cannot take runs on CUDA."""
+    device = int(config.device.partition(":")[2] or 0)
+    settings |= {
+        "device_id": device,
+        "trt_fp16_enable": config.precision == "f16",
+        "trt_bf16_enable": config.precision == "bf16",
+    }
+    return [(TENSORRT, settings), ("CUDAExecutionProvider", {"device_id": device})]
+
+
+def plan(model: bytes, shapes: Mapping[str, Sequence[int]], path: Path) -> onnxruntime.InferenceSession:
+    """Let TensorRT plan an ONNX model for the GPU that is here, write that to ``path`` and return what runs it.
+
+    shapes: of the inputs, behind the batch. The file is an ONNX model of one node, which holds the plan.
+    """
+    require_provider(TENSORRT, "tensorrt", TensorRtEngine.remedy)
+    profile = {
+        f"trt_profile_{which}_shapes": ",".join(
+            f"{name}:{'x'.join(map(str, (batch, *shape)))}" for name, shape in shapes.items()
+        )
+        for which, batch in zip(("min", "opt", "max"), PLANNED, strict=True)
+    }
+    options = session_options(EngineConfig())
+    for key, value in {"enable": "1", "embed_mode": "1", "file_path": str(path)}.items():
+        options.add_session_config_entry(f"ep.context_{key}", value)
+    return onnxruntime.InferenceSession(model, options, providers=tensorrt(EngineConfig(), **profile))
 
 
 def as_session(model: onnxruntime.InferenceSession, outputs: Sequence[str] | None = None) -> Session:
@@ -47,8 +84,7 @@ class OnnxRuntimeEngine(ExportedEngine):
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__(checkpoint, config)
-        if self.provider not in onnxruntime.get_available_providers():
-            raise UserError(f"engine '{config.engine}' needs an ONNX Runtime with {self.provider}; {self.remedy}")
+        require_provider(self.provider, config.engine, self.remedy)
         self.providers: list[Any] = [self.provider]
         self.options = session_options(config)
 
@@ -59,9 +95,13 @@ class OnnxRuntimeEngine(ExportedEngine):
 class OnnxFile(FileEngine):
     """A .onnx file."""
 
+    def _providers(self, config: EngineConfig) -> list[Any]:
+        return [CPU]
+
     def _read(self, path: Path, config: EngineConfig) -> Mapping[str, Any]:
+        providers = self._providers(config)
         try:
-            self.model = onnxruntime.InferenceSession(str(path), session_options(config), providers=[CPU])
+            self.model = onnxruntime.InferenceSession(path.read_bytes(), session_options(config), providers=providers)
         except Exception as error:  # many kinds, none of them Python's
             raise unreadable(path, error) from error
         return self.model.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
@@ -75,17 +115,17 @@ class OnnxFile(FileEngine):
 class TensorRtEngine(OnnxRuntimeEngine):
     """TensorRT through ONNX; what it cannot take runs on CUDA. Its plans are kept in the cache folder of the user."""
 
-    provider = "TensorrtExecutionProvider"
+    provider = TENSORRT
     remedy = "pip install onnxruntime-gpu and TensorRT, or use engine cudagraph"
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__(checkpoint, config)
-        device = int(config.device.partition(":")[2] or 0)
-        settings = {
-            "device_id": device,
-            "trt_fp16_enable": config.precision == "f16",
-            "trt_bf16_enable": config.precision == "bf16",
-            "trt_engine_cache_enable": True,
-            "trt_engine_cache_path": str(cache_folder()),
-        }
-        self.providers = [(self.provider, settings), ("CUDAExecutionProvider", {"device_id": device})]
+        self.providers = tensorrt(config, trt_engine_cache_enable=True, trt_engine_cache_path=str(cache_folder()))
+
+
+class TensorRtFile(OnnxFile):
+    """A .trt file: the plan of ``plan``, for one kind of GPU and one version of TensorRT."""
+
+    def _providers(self, config: EngineConfig) -> list[Any]:
+        require_provider(TENSORRT, "tensorrt", TensorRtEngine.remedy)
+        return tensorrt(config)
