@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from vidseg_ros.benchmark import memory_mb, pictures
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.player import Ears, Listener, Player, play
+from vidseg_ros.ros.player import Listener, Player, Spinner, play
 from vidseg_ros.ros.process import running_node
 from vidseg_ros.ros.sources import Source, make_header
 
@@ -82,9 +82,9 @@ def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict
         "diagnostics_period": 0.2,
     }
     with TemporaryDirectory() as folder, running_node(namespace, parameters, Path(folder) / "node.log") as process:
-        monitor, ears = Monitor(process.pid, case.frames * case.cameras), Ears()
+        monitor, spinner = Monitor(process.pid, case.frames * case.cameras), Spinner()
         players = [
-            Player(namespace, Source(street(case.size, case.frames), case.frames, FPS), monitor, name, ears)
+            Player(namespace, Source(street(case.size, case.frames), case.frames, FPS), monitor, name, spinner)
             for name in names
         ]
         play(players, process, case.rate, progress)

@@ -70,8 +70,8 @@ class Listener:
         """Hear of an answer, and of its serialised form."""
 
 
-class Ears:
-    """Serves the callbacks of all players that share it."""
+class Spinner:
+    """Spins the nodes of all players that share it."""
 
     def __init__(self) -> None:
         self.executor = rclpy.get_global_executor()
@@ -92,11 +92,11 @@ class Player:
     """Publishes the images of a source as those of ``camera``, receives the answers and tells a listener."""
 
     def __init__(
-        self, namespace: str, source: Source, listener: Listener, camera: str = "", ears: Ears | None = None
+        self, namespace: str, source: Source, listener: Listener, camera: str = "", spinner: Spinner | None = None
     ) -> None:
         self.messages = source.messages
         self.outcome = Outcome()
-        self.ears = ears or Ears()
+        self.spinner = spinner or Spinner()
         self._name = f"{namespace}/segmentation"
         self._status = f"{self._name}: {camera or ONLY_CAMERA}"
         self._reports = 0
@@ -105,7 +105,7 @@ class Player:
         self._answers: dict[int, set[str]] = {}
         self._listener = listener
         self._node = rclpy.create_node(f"player_{camera}" if camera else "player", namespace=namespace)
-        self.ears.executor.add_node(self._node)
+        self.spinner.executor.add_node(self._node)
         prefix = f"{camera}/" if camera else ""
         topic, kind = ("image/compressed", CompressedImage) if source.compressed else ("image", Image)
         self._publisher = self._node.create_publisher(kind, prefix + topic, CAMERA_QOS)
@@ -124,14 +124,14 @@ class Player:
 
     def close(self) -> None:
         """Give the topics back."""
-        self.ears.executor.remove_node(self._node)
+        self.spinner.executor.remove_node(self._node)
         self._node.destroy_node()
 
     def wait_for_node(self, process: NodeProcess) -> None:
         """Wait until the node listens and has found us, and all its outputs are heard."""
         deadline = time.monotonic() + START_TIMEOUT
         while not (self.outcome.node and self._connected()):
-            self.ears.until(lambda: False, 0.1)
+            self.spinner.until(lambda: False, 0.1)
             process.require_alive()
             if self._failure:
                 raise process.problem(f"does not start ({self._failure})")
@@ -158,7 +158,7 @@ class Player:
     def settle(self, process: NodeProcess) -> None:
         """Wait until the node has reported on everything that was sent. Raises UserError."""
         self._reports = 0
-        if not self.ears.until(self._complete, REPORT_TIMEOUT) and not self._settled():
+        if not self.spinner.until(self._complete, REPORT_TIMEOUT) and not self._settled():
             raise process.problem(f"did not report on all frames within {REPORT_TIMEOUT:.0f} s")
 
     def send(self, message: Any, wait: bool) -> None:
@@ -173,13 +173,13 @@ class Player:
         self._publisher.publish(message)
         self.outcome.sent += 1
         if wait:
-            self.ears.until(lambda: self._is_answered(stamp) or self._reported("rejected") > rejected, FRAME_TIMEOUT)
+            self.spinner.until(lambda: self._is_answered(stamp) or self._reported("rejected") > rejected, FRAME_TIMEOUT)
 
     def _is_answered(self, stamp: int) -> bool:
         return len(self._answers.get(stamp, self._listener.outputs)) == len(self._listener.outputs)
 
     def _on_answer(self, output: str, data: bytes, info: dict[str, int]) -> None:
-        self.ears.served += 1
+        self.spinner.served += 1
         message = deserialize_message(data, Image)
         stamp = nanoseconds(message)
         self._listener.answered(output, stamp, message, data)
@@ -191,7 +191,7 @@ class Player:
                 self.outcome.latency_ms.append(1e-6 * (info["received_timestamp"] - self._pending[stamp]))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.ears.served += 1
+        self.spinner.served += 1
         for status in message.status:
             if status.name == self._status and status.values:
                 self.outcome.node = {pair.key: pair.value for pair in status.values}
@@ -203,14 +203,14 @@ class Player:
 def play(players: Sequence[Player], process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> None:
     """Play one image of each player after another: at ``rate`` Hz each, or each image after the answer to the last.
 
-    Players that play together share their ears. ``progress`` is called after each image of all. Raises UserError.
+    Players that play together share a spinner. ``progress`` is called after each image of all. Raises UserError.
     """
     for player in players:
         player.wait_for_node(process)
     start = time.monotonic()
     for index, messages in enumerate(zip(*(player.messages for player in players), strict=True)):
         if rate is not None:
-            players[0].ears.until(lambda: False, start + index / rate - time.monotonic())
+            players[0].spinner.until(lambda: False, start + index / rate - time.monotonic())
         for player, message in zip(players, messages, strict=True):
             player.send(message, wait=rate is None)
         process.require_alive()
