@@ -10,7 +10,8 @@ import pytest
 from test.ros.test_process import run
 from vidseg_ros.benchmark import memory_mb
 from vidseg_ros.cli.main import main
-from vidseg_ros.ros.benchmark import Monitor, cpu_seconds, together
+from vidseg_ros.ros.benchmark import Monitor, _first_label, cpu_seconds, together
+from vidseg_ros.ros.player import Outcome
 
 
 def test_the_node_is_timed(checkpoint_file, tmp_path):
@@ -71,6 +72,11 @@ def test_figures_of_cameras_are_joined():
     joined = together([camera(3, 10.0), camera(5, 20.5), camera(0, None)])
     assert joined == {"frames": {"labels": 8}, "latency_ms": {"p50": 15.25}, "resets": 3}
     assert together([camera(0, None)])["latency_ms"] == {"p50": None}
+
+
+def test_the_first_label_is_that_of_a_camera_that_was_answered():
+    assert _first_label([Outcome(), Outcome(labels=2, first_label=7.5)], 5.0) == 2.5
+    assert _first_label([Outcome()], 5.0) is None
 
 
 def test_several_cameras_need_a_rate(capsys):

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from vidseg_ros.benchmark import memory_mb, pictures
 from vidseg_ros.config import EngineConfig
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.player import Listener, Player, Spinner, play
+from vidseg_ros.ros.player import Listener, Outcome, Player, Spinner, play
 from vidseg_ros.ros.process import running_node
 from vidseg_ros.ros.sources import Source, make_header
 
@@ -102,7 +102,7 @@ def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict
         "labels_by_camera": [outcome.labels for outcome in outcomes],
         "transport_ms": _difference(figures, "total_ms"),
         "overhead_percent": _overhead(figures),
-        "first_label_s": round(min(outcome.first_label for outcome in outcomes) - process.started, 2),
+        "first_label_s": _first_label(outcomes, process.started),
         "cpu_percent": monitor.cpu_percent,
         "rss_mb": monitor.memory,
     }
@@ -118,6 +118,12 @@ def together(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         else:
             joined[name] = sum(one[name] for one in figures)
     return joined
+
+
+def _first_label(outcomes: Sequence[Outcome], start: float) -> float | None:
+    """Return after how many seconds a camera was answered, or None."""
+    answered = [outcome.first_label for outcome in outcomes if outcome.labels]
+    return round(min(answered) - start, 2) if answered else None
 
 
 def _mean(times: Sequence[float | None]) -> float | None:
