@@ -80,7 +80,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     """Start the node, play the source to it, and return the figures."""
     # imported here: `vidseg` works without ROS
     from vidseg_ros.ros.demo import NAMESPACE, Recorder  # noqa: PLC0415
-    from vidseg_ros.ros.player import Player  # noqa: PLC0415
+    from vidseg_ros.ros.player import Player, play  # noqa: PLC0415
     from vidseg_ros.ros.process import running_node  # noqa: PLC0415
     from vidseg_ros.ros.sources import first, open_source, repeat, street_source  # noqa: PLC0415
 
@@ -96,5 +96,6 @@ def _play(options: Namespace) -> dict[str, Any]:
         recorder = Recorder(namespace, source.fps, options.output)
         with recorder, Progress(console=CONSOLE, transient=True) as bar:
             task = bar.add_task("play", total=source.count)
-            outcome = Player(namespace, source, recorder).run(process, options.rate, lambda: bar.advance(task))
-    return outcome.figures()
+            player = Player(namespace, source, recorder)
+            play([player], process, options.rate, lambda: bar.advance(task))
+    return player.outcome.figures()

@@ -20,7 +20,8 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 
 CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
-NEEDS = {"onnx": "onnxruntime", "torch-export": "torch"}  # format: engine whose runtime it is, unless of that name
+NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt", "torch-export": "torch"}
+"""Format: engine whose runtime it is."""
 EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"
 
 
@@ -45,7 +46,7 @@ def main(options: Namespace) -> None:
         raise UserError(f"'{options.output}' does not end in {suffix}; name it {options.output.with_suffix(suffix)}")
     if options.int8 and options.format != "openvino":
         raise UserError(f"--int8 does not go with --format {options.format}; use --format openvino")
-    require_installed(NEEDS.get(options.format, options.format))
+    require_installed(NEEDS[options.format])
     if options.int8 and find_spec("nncf") is None:
         raise UserError("--int8 needs nncf; install it with: pip install 'vidseg_ros[int8]'")
     require_writable(options.output)

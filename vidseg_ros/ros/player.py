@@ -117,11 +117,6 @@ class Player:
         ]
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
-    def run(self, process: NodeProcess, rate: float | None, progress: Callable[[], None]) -> Outcome:
-        """Play everything: see ``play``."""
-        play([self], process, rate, progress)
-        return self.outcome
-
     def close(self) -> None:
         """Give the topics back."""
         self.spinner.executor.remove_node(self._node)
