@@ -76,9 +76,9 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "segmentation_node = vidseg_ros.ros.node:main",
-            "driver_node = vidseg_ros.ros.driver:main",
-            "evaluator_node = vidseg_ros.ros.evaluator:main",
+            "segmentation_node = vidseg_ros.ros.segmentation.node:main",
+            "driver_node = vidseg_ros.ros.driving.driver:main",
+            "evaluator_node = vidseg_ros.ros.driving.evaluator:main",
             "vidseg = vidseg_ros.cli.main:main",
         ],
     },

@@ -9,11 +9,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads 
 import pytest
 import torch
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import CellConfig, EngineConfig, InputConfig, NetworkConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.data.datasets import data_root
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
+from vidseg_ros.networks.config import CellConfig, InputConfig, NetworkConfig
 
 # Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))

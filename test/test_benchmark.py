@@ -12,7 +12,7 @@ import pytest
 from vidseg_ros import benchmark
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds
 from vidseg_ros.cli.main import main
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 
 PACKAGE = Path(benchmark.__file__).parent

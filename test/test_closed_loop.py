@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.closed_loop import DELAY, Flicker, Network, Truth, drive_by_labels, street
-from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines import open_engine
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 

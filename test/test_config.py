@@ -2,8 +2,11 @@ import re
 
 import pytest
 
-from vidseg_ros.config import CellConfig, NetworkConfig, StreamConfig, TrainConfig, from_dict, load_yaml
 from vidseg_ros.errors import UserError
+from vidseg_ros.networks.config import CellConfig, NetworkConfig
+from vidseg_ros.schema import from_dict, load_yaml
+from vidseg_ros.stream import StreamConfig
+from vidseg_ros.training.config import TrainConfig
 
 
 def test_nested_values_and_defaults():
@@ -69,22 +72,25 @@ PHASE = {"steps": 1, "clip_length": 1, "batch": 1, "learning_rate": 0.1}
         ({"data": [{"source": "street", "share": 0}]}, "the shares of data sum to 0"),
         ({"data": [{"source": "street", "share": -1}]}, "data.share is -1"),
         ({"data": [{"sauce": "street"}]}, "unknown key 'data.sauce'; did you mean 'data.source'"),
-        ({"phases": [PHASE | {"learns": "cell"}]}, "a phase trains the cell, and the network has none"),
+        ({"phases": [PHASE | {"trainable": "cell"}]}, "a phase trains the cell, and the network has none"),
         ({"phases": [PHASE | {"steps": 0}]}, "phases.steps is 0; it must be above 0"),
         ({"phases": [PHASE | {"steps": 1.5}]}, "phases.steps is 1.5; expected int"),
         (
-            {"phases": [PHASE | {"run_up": 4}]},
-            "phases.run_up is 4; give a number of frames, with a clip_length above 1",
+            {"phases": [PHASE | {"burn_in": 4}]},
+            "phases.burn_in is 4; give a number of frames, with a clip_length above 1",
         ),
         ({"precision": "8"}, "precision is '8'; use one of 32-true, bf16-mixed, 16-mixed"),
-        ({"average": 1.0}, "average is 1.0; give a decay per step from 0 (none) to below 1, such as 0.99"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0; give a decay per step from 0 (none) to below 1, such as 0.99"),
         ({"loss": {"difference": "cubed"}}, "loss.difference is 'cubed'; use one of squared, absolute"),
         ({"loss": {"compared": "some"}}, "loss.compared is 'some'; use one of label, all"),
         ({"loss": {"dilation": -1}}, "loss.dilation is -1; it must not be negative"),
-        ({"motion": {"zoom_range": [2.0, 1.0]}}, "motion.zoom_range is (2.0, 1.0); give two rising numbers"),
-        ({"motion": {"noise": -1.0}}, "motion.noise is -1.0; it must not be negative"),
+        (
+            {"augmentation": {"zoom_range": [2.0, 1.0]}},
+            "augmentation.zoom_range is (2.0, 1.0); give two rising numbers",
+        ),
+        ({"augmentation": {"noise": -1.0}}, "augmentation.noise is -1.0; it must not be negative"),
         ({"save_minutes": 0}, "save_minutes is 0"),
-        ({"best": "consw"}, "best is 'consw'; use one of"),
+        ({"monitor": "consw"}, "monitor is 'consw'; use one of"),
     ],
 )
 def test_bad_training_settings_are_named(data, message):

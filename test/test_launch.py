@@ -9,9 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from test.bags.making import write_bag
+from test.io.making import write_bag
 from test.replay.conftest import messages
-from vidseg_ros.bags.reader import image_topics
+from vidseg_ros.io.bag_reader import image_topics
 
 launch = pytest.importorskip("launch", reason="ROS 2 launch is not installed")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed")

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from test.conftest import CPU, SIZE, tiny_network, wakeful
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import StreamConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines import Prediction, TorchEngine
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import unroll
-from vidseg_ros.stream import Frame, FrameStream, step_together
+from vidseg_ros.stream import FrameStream, StreamConfig, step_together
 
 WIDTH, HEIGHT = SIZE
 

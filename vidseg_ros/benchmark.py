@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, open_model
-from vidseg_ros.engines.choose import FILES
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.reference import ReferenceEngine
+from vidseg_ros.engines.registry import FILES
 from vidseg_ros.errors import UserError
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 

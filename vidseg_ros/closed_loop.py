@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.engines import Engine
-from vidseg_ros.evaluation import Scores
+from vidseg_ros.evaluation.scores import Scores
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import CAMVID, LabelSet, translation
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
-from vidseg_ros.stream import Frame, FrameStream
+from vidseg_ros.stream import FrameStream
 
 Ids = NDArray[np.uint8]
 

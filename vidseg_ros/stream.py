@@ -12,23 +12,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.config import StreamConfig
 from vidseg_ros.engines import Engine
+from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import Frame, discontinuity, resize
+from vidseg_ros.schema import require_positive
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One camera frame: RGB uint8 (H, W, 3), its stamp in seconds, and what identifies the camera's set-up.
+class StreamConfig:
+    """When a stream forgets its past, and at which size its network runs."""
 
-    step: seconds since the frame that the camera sent before, which is not the last one processed where frames were
-    dropped; None takes it from the stamps.
-    """
+    max_gap: float = 0.5  # seconds between frames beyond which the state is reset
+    size: tuple[int, int] | None = None  # (width, height) of the network input; None: as the network was trained
 
-    rgb: NDArray[np.uint8]
-    stamp: float
-    frame_id: str = ""
-    encoding: str = ""
-    step: float | None = None
+    def __post_init__(self) -> None:
+        require_positive(max_gap=self.max_gap)
+        if self.size is not None and min(self.size) < 16:
+            raise UserError(f"size is {self.size}; width and height must be at least 16")
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,6 @@ class FrameStream:
         return resize(frame.rgb, size, cv2.INTER_LINEAR)
 
 
-def discontinuity(last: Frame, frame: Frame, max_gap: float) -> str:
-    """Return why ``frame`` does not continue the ``last`` one, or ""; ``max_gap`` is in seconds."""
-    elapsed = frame.stamp - last.stamp
-    step = elapsed if frame.step is None else frame.step
-    if min(elapsed, step) < 0:
-        return f"time ran back by {-min(elapsed, step):.3f} s"
-    if round(step, 6) > max_gap:
-        return f"time jumped by {step:.3f} s (max_gap is {max_gap} s)"
-    if frame.rgb.shape != last.rgb.shape:
-        return "resolution changed from {1}x{0} to {3}x{2}".format(*last.rgb.shape[:2], *frame.rgb.shape[:2])
-    for what in ("frame_id", "encoding"):
-        if getattr(frame, what) != getattr(last, what):
-            return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
-    return ""
-
-
 def step_together(
     streams: Sequence[FrameStream], frames: Sequence[Frame], confidence: bool = False
 ) -> list[Segmentation]:
@@ -128,10 +112,3 @@ def step_together(
             assert labels is not None
             results[i] = Segmentation(labels, certainty, resets[i], model_ms)
     return [results[i] for i in range(len(streams))]
-
-
-def resize(image: NDArray[np.uint8], size: tuple[int, int], how: int) -> NDArray[np.uint8]:
-    """Resize an image to (width, height), where that differs."""
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)

@@ -2,14 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from vidseg_ros.config import MotionConfig
 from vidseg_ros.data import Clip
 from vidseg_ros.data.camvid import camvid_frames
-from vidseg_ros.data.images import read_rgb
-from vidseg_ros.data.readers import read_folder, read_video
+from vidseg_ros.data.config import AugmentationConfig
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.stored import StoredFrame, sequences
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.images import read_rgb
+from vidseg_ros.io.video import read_folder, read_video
 from vidseg_ros.labels import IGNORE
 
 VOID = 11
@@ -176,7 +176,7 @@ def test_still_to_clip_repeats_itself_by_seed():
 @pytest.mark.parametrize("seed", range(8))
 def test_labels_move_with_the_image(seed):
     """Away from the edges of blocks, image and frame, the colour of each pixel still says its label."""
-    motion = MotionConfig(**NO_FLICKER, zoom_speed=0.02, shift_speed=0.03, roll_speed=0.01)
+    motion = AugmentationConfig(**NO_FLICKER, zoom_speed=0.02, shift_speed=0.03, roll_speed=0.01)
     clip = still_to_clip(coded_still(), 4, (128, 96), np.random.default_rng(seed), motion)
     seen = (clip.frames > 127) @ np.array([4, 2, 1])
     kernel = np.ones((5, 5), np.uint8)
@@ -188,17 +188,17 @@ def test_labels_move_with_the_image(seed):
 
 def test_what_the_image_does_not_show_has_no_label():
     still = coded_still()
-    far = MotionConfig((0.5, 0.5), **STILL)
+    far = AugmentationConfig((0.5, 0.5), **STILL)
     clip = still_to_clip(still, 2, (120, 90), np.random.default_rng(0), far)
     assert (clip.labels == IGNORE).mean() == pytest.approx(0.75, abs=0.02)
     assert set(np.unique(clip.labels)) == {*range(8), IGNORE}
-    near = MotionConfig((1.5, 1.5), **STILL)
+    near = AugmentationConfig((1.5, 1.5), **STILL)
     clip = still_to_clip(still, 2, (120, 90), np.random.default_rng(0), near)
     assert (clip.labels != IGNORE).all()
 
 
 def test_camera_stands_still_on_demand():
-    calm = MotionConfig((1.2, 1.2), **STILL, **NO_FLICKER)
+    calm = AugmentationConfig((1.2, 1.2), **STILL, **NO_FLICKER)
     clip = still_to_clip(coded_still(), 3, (64, 48), np.random.default_rng(0), calm)
     assert (clip.labels == clip.labels[0]).all()
     assert (clip.frames == clip.frames[0]).all()

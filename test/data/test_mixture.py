@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from test.conftest import SIZE
-from vidseg_ros.config import MotionConfig, SourceConfig
 from vidseg_ros.data import Clip
-from vidseg_ros.data.light import change_light
+from vidseg_ros.data.camera_motion import camera_path, still_camera
+from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import ClipDataset, Stills, class_frequency, open_source
-from vidseg_ros.data.motion import camera_path, still_camera
 from vidseg_ros.data.occluders import Occluder, cut_out, pass_through
+from vidseg_ros.data.photometric import change_light
 from vidseg_ros.data.stills import view_of_clip
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 
-CALM = MotionConfig((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+CALM = AugmentationConfig((1.0, 1.0), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_windows_are_consecutive_frames(film):
 
 
 def test_a_clip_depends_on_its_number_alone(film):
-    motion = MotionConfig()
+    motion = AugmentationConfig()
     first, again = open_dataset_of(film, 3, motion=motion), open_dataset_of(film, 3, motion=motion)
     later = first[5]
     for mine, theirs in zip(later, again[5], strict=True):
@@ -113,13 +113,13 @@ def test_geometry_is_drawn_once_for_a_clip():
 
 def test_paths_are_smooth_and_still_cameras_stand():
     rng = np.random.default_rng(0)
-    path = np.array(camera_path((90, 120), (120, 90), 12, rng, replace(MotionConfig(), jitter=0.0)))
+    path = np.array(camera_path((90, 120), (120, 90), 12, rng, replace(AugmentationConfig(), jitter=0.0)))
     corner = path @ [30, 20, 1]
     track = corner[:, :2] / corner[:, 2:]
     steps = np.diff(track, axis=0)
     assert np.abs(steps).max() > 0
     assert np.abs(np.diff(steps, axis=0)).max() < 0.5 * np.abs(steps).max()
-    stands = np.array(camera_path((90, 120), (120, 90), 4, rng, still_camera(replace(MotionConfig(), tilt=0.0))))
+    stands = np.array(camera_path((90, 120), (120, 90), 4, rng, still_camera(replace(AugmentationConfig(), tilt=0.0))))
     np.testing.assert_allclose(stands, stands[:1].repeat(4, 0))
 
 

@@ -9,15 +9,16 @@ import torch
 from torch import nn
 
 from test.conftest import CPU, SIZE, tiny_network
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
-from vidseg_ros.engines import TorchEngine, choose, cudagraph, open_engine
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.checkpoints.importing import ESPNET_CAMVID
+from vidseg_ros.engines import TorchEngine, cudagraph, open_engine
+from vidseg_ros.engines import registry as choose
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import InferenceStep, hold
 from vidseg_ros.errors import UserError
-from vidseg_ros.importers import ESPNET_CAMVID
 from vidseg_ros.labels import CAMVID, IGNORE
 from vidseg_ros.networks import build
-from vidseg_ros.networks.folded import fold
+from vidseg_ros.networks.folding import fold
 
 
 def here(name):

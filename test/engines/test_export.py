@@ -8,11 +8,11 @@ import torch
 
 from test.conftest import CPU, SIZE, tiny_network
 from vidseg_ros.benchmark import pictures
-from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
-from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines import TorchEngine, open_model
 from vidseg_ros.engines import export as module
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.export import FORMATS, export
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID

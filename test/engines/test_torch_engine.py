@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from test.conftest import CPU, SIZE, tiny_network
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines import TorchEngine
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
 

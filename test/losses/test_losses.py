@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from vidseg_ros.config import LossConfig
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.losses import class_weights, clip_loss, cross_entropy, inconsistency
+from vidseg_ros.losses.config import LossConfig
 
 
 def random_clip(seed, frames=3, batch=2, classes=3, height=4, width=5):

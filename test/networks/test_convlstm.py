@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vidseg_ros.config import CellConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.networks.config import CellConfig
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.streaming import Static
 
@@ -118,7 +118,7 @@ def test_a_cell_can_begin_as_what_it_replaces(convolution):
     cell = make(convolution, channels=(6, 6), kernel=5)
     torch.manual_seed(2)
     weight = torch.randn(6, 6, 1, 1) if convolution == "standard" else torch.eye(6)[..., None, None]
-    cell.imitate(Static(weight, input_size=0.5, output_size=3.0))
+    cell.init_from_convolution(Static(weight, input_size=0.5, output_size=3.0))
     x, state = torch.randn(1, 6, 9, 11), None
     static, errors = functional.conv2d(x, weight), []
     with torch.no_grad():

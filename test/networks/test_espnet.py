@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from vidseg_ros.config import ACTIVATIONS, CellConfig, InputConfig, NetworkConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import build, espnet, unroll
+from vidseg_ros.networks.config import ACTIVATIONS, CellConfig, InputConfig, NetworkConfig
 
 POSITIONS = [None, *espnet.POSITIONS]
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from vidseg_ros.config import CellConfig, NetworkConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import build, unroll
+from vidseg_ros.networks.config import CellConfig, NetworkConfig
 
 CELL = CellConfig("last", state_size=(8, 12))
 

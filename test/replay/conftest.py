@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from test.bags.making import image, write_bag
-from vidseg_ros.config import EngineConfig, ReplayConfig
+from test.io.making import image, write_bag
+from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 FRAMES = 12

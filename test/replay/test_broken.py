@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from test.bags.making import write_bag
+from test.io.making import write_bag
 from test.replay.conftest import FRAMES, messages
 from test.replay.test_replay import PROGRAM, arguments, replay, written
-from vidseg_ros.bags.reader import image_topics
 from vidseg_ros.cli.main import main
+from vidseg_ros.io.bag_reader import image_topics
 from vidseg_ros.replay.journal import SNAPSHOT_EVERY
 from vidseg_ros.stream import FrameStream
 
@@ -26,7 +26,7 @@ def long_drive(drive):
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("vidseg_ros.replay.compare.RESAMPLES", 20)
+    monkeypatch.setattr("vidseg_ros.evaluation.bootstrap.RESAMPLES", 20)
 
 
 def started(command, file):

@@ -8,12 +8,14 @@ import pytest
 from test.conftest import SIZE
 from test.replay.conftest import FRAMES, stamps
 from test.replay.test_replay import iter_raise, replay, written
-from vidseg_ros.bags.reader import image_topics
-from vidseg_ros.config import EngineConfig, ReplayConfig
 from vidseg_ros.engines import open_model
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.export import export
+from vidseg_ros.io.bag_reader import image_topics
+from vidseg_ros.io.frame import Frame
+from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import run_input
-from vidseg_ros.stream import Frame, FrameStream
+from vidseg_ros.stream import FrameStream
 
 
 def test_a_file_is_compared_with_its_checkpoint(bag, checkpoint, checkpoint_file, drive, tmp_path):

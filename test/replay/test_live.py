@@ -15,7 +15,7 @@ COUNTS = {"rejected": 0, "unmatched": 2, "unanswered": 1}
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("vidseg_ros.replay.compare.RESAMPLES", 20)
+    monkeypatch.setattr("vidseg_ros.evaluation.bootstrap.RESAMPLES", 20)
 
 
 def test_the_report_says_what_the_running_figures_say(drive, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from test.bags.making import write_bag
+from test.io.making import write_bag
 from test.replay.conftest import messages
 from test.replay.test_replay import written
 from vidseg_ros.cli.main import main
@@ -94,7 +94,7 @@ def test_no_ray_is_one_line(monkeypatch):
 
 
 def test_the_verb_reports_the_broken_and_goes_on(bags, config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("vidseg_ros.replay.compare.RESAMPLES", 20)
+    monkeypatch.setattr("vidseg_ros.evaluation.bootstrap.RESAMPLES", 20)
     command = ["replay", *map(str, bags), "--checkpoint", config.checkpoint, "--output", str(tmp_path / "out")]
     assert main([*command, "--device", "cpu", "--threads", "1"]) == 2
     assert "two: cannot read bag" in capsys.readouterr().err

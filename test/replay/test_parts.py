@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from test.bags.making import write_bag
+from test.io.making import write_bag
 from test.replay.conftest import messages, stamps
 from vidseg_ros.errors import UserError
-from vidseg_ros.evaluation import VideoScores
-from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
-from vidseg_ros.metrics.flow import Motion, visible
-from vidseg_ros.replay import compare as compare_module
-from vidseg_ros.replay.charts import bar_chart, line_chart
-from vidseg_ros.replay.compare import compare, verdict
-from vidseg_ros.replay.moments import APART, KEPT, Look, Moments, inconsistency
-from vidseg_ros.replay.scores import (
+from vidseg_ros.evaluation.bootstrap import compare, verdict
+from vidseg_ros.evaluation.counts import (
     MAX_BLOCKS,
     Blocks,
     figures,
@@ -25,8 +19,14 @@ from vidseg_ros.replay.scores import (
     to_json,
     total,
 )
-from vidseg_ros.replay.sources import camera_name, open_recordings
-from vidseg_ros.replay.truth import LabelFolder, Reading, open_truth
+from vidseg_ros.evaluation import bootstrap as compare_module
+from vidseg_ros.evaluation.scores import VideoScores
+from vidseg_ros.evaluation.worst_frames import APART, KEPT, Look, WorstFrames, inconsistency
+from vidseg_ros.flow.motion import Motion, visible
+from vidseg_ros.io.recordings import camera_name, open_recordings
+from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
+from vidseg_ros.replay.charts import bar_chart, line_chart
+from vidseg_ros.replay.ground_truth import LabelFolder, Reading, open_truth
 
 STILL = Motion(torch.zeros(4, 6, 2), torch.ones(4, 6, dtype=torch.bool))
 
@@ -211,7 +211,7 @@ def test_labels_that_move_with_the_picture_are_consistent():
 def test_the_worst_moments_are_kept_and_lie_apart():
     random = np.random.default_rng(0)
     shares = random.permutation(200) / 200
-    moments = Moments()
+    moments = WorstFrames()
     still = Motion(torch.zeros(1, 200, 2), torch.ones(1, 200, dtype=torch.bool))
     for frame, share in enumerate(shares):
         now = (np.arange(200) < round(200 * share)).astype(np.uint8)[None]

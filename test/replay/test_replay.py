@@ -12,21 +12,22 @@ import cv2
 import numpy as np
 import pytest
 
-from test.bags.making import write_bag
+from test.io.making import write_bag
 from test.conftest import tiny_network
 from test.replay.conftest import FRAMES, LATE, messages, stamps
-from vidseg_ros.bags.decoding import find_decoder, image_to_rgb
-from vidseg_ros.bags.reader import image_topics
-from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
-from vidseg_ros.config import EngineConfig
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import open_engine
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.evaluation import evaluate
+from vidseg_ros.evaluation.evaluator import evaluate
+from vidseg_ros.io.bag_reader import image_topics
+from vidseg_ros.io.frame import Frame
+from vidseg_ros.io.image_messages import find_decoder, image_to_rgb
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.replay.job import run_input
-from vidseg_ros.stream import Frame, FrameStream
+from vidseg_ros.stream import FrameStream
 
 PROGRAM = [sys.executable, "-m", "vidseg_ros", "replay"]
 TIMED = ("latency.json", "latency.html", "fingerprint")
@@ -49,7 +50,7 @@ def written(output):
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("vidseg_ros.replay.compare.RESAMPLES", 20)
+    monkeypatch.setattr("vidseg_ros.evaluation.bootstrap.RESAMPLES", 20)
 
 
 @pytest.fixture

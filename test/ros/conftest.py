@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from vidseg_ros.ros.conversions import to_image  # noqa: E402
-from vidseg_ros.ros.node import SegmentationNode  # noqa: E402
+from vidseg_ros.ros.segmentation.node import SegmentationNode  # noqa: E402
 from vidseg_ros.ros.transport import use_large_image_transport  # noqa: E402
 
 TIMEOUT = 20.0

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
 from test.ros.conftest import header, picture
-from vidseg_ros.bags.decoding import (
+from vidseg_ros.errors import UserError
+from vidseg_ros.io.image_messages import (
     BadFrame,
     CvBridgeDecoder,
     RosbagsDecoder,
@@ -20,7 +21,6 @@ from vidseg_ros.bags.decoding import (
     find_decoder,
     image_to_rgb,
 )
-from vidseg_ros.errors import UserError
 from vidseg_ros.ros.conversions import to_image
 
 DECODER = RosbagsDecoder()

@@ -16,12 +16,12 @@ from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from vidseg_ros.carla_labels import encode  # noqa: E402
+from vidseg_ros.carla.labels import encode  # noqa: E402
 from vidseg_ros.errors import UserError  # noqa: E402
 from vidseg_ros.labels import CAMVID  # noqa: E402
 from vidseg_ros.ros import spin  # noqa: E402
 from vidseg_ros.ros.conversions import to_image  # noqa: E402
-from vidseg_ros.ros.evaluator import EvaluatorNode  # noqa: E402
+from vidseg_ros.ros.driving.evaluator import EvaluatorNode  # noqa: E402
 
 IDS = np.arange(48, dtype=np.uint8).reshape(6, 8) % 11
 INFO = {"received_timestamp": 0}
@@ -62,7 +62,7 @@ class Camera:
 
 def evaluate(folder, topics, frames):
     """Run the node on ``frames`` of messages by topic until it has judged them; interrupt it; return how it ended."""
-    command = [sys.executable, "-m", "vidseg_ros.ros.evaluator", "--ros-args", "-p", f"report:={folder}"]
+    command = [sys.executable, "-m", "vidseg_ros.ros.driving.evaluator", "--ros-args", "-p", f"report:={folder}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     camera = Camera(*topics)
     try:
@@ -164,7 +164,7 @@ def test_unknown_colours_and_sizes_are_rejected(evaluator):
 
 @pytest.fixture
 def reporting(tmp_path, monkeypatch):
-    monkeypatch.setattr("vidseg_ros.replay.compare.RESAMPLES", 20)
+    monkeypatch.setattr("vidseg_ros.evaluation.bootstrap.RESAMPLES", 20)
     node = EvaluatorNode(parameter_overrides=[Parameter("report", value=str(tmp_path / "report"))])
     yield node, tmp_path / "report"
     node.destroy_node()

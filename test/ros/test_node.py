@@ -18,11 +18,11 @@ from std_srvs.srv import Trigger
 
 from test.conftest import CPU
 from test.ros.conftest import header, picture
-from vidseg_ros.checkpoint import load_checkpoint
-from vidseg_ros.config import StreamConfig
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import TorchEngine
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import CAMVID
-from vidseg_ros.stream import Frame, FrameStream
+from vidseg_ros.stream import FrameStream, StreamConfig
 
 
 def pixels(message):

@@ -10,8 +10,8 @@ import pytest
 from test.ros.test_process import run
 from vidseg_ros.benchmark import memory_mb
 from vidseg_ros.cli.main import main
-from vidseg_ros.ros.benchmark import Monitor, _first_label, cpu_seconds, together
-from vidseg_ros.ros.player import Outcome
+from vidseg_ros.ros.harness.benchmark import Monitor, _first_label, cpu_seconds, together
+from vidseg_ros.ros.harness.player import Outcome
 
 
 def test_the_node_is_timed(checkpoint_file, tmp_path):

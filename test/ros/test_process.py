@@ -17,14 +17,14 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 
 from test.ros.conftest import header, picture
-from vidseg_ros.bags.reader import IMAGE_TYPE
-from vidseg_ros.bags.writer import BagWriter
 from vidseg_ros.cli.main import main
+from vidseg_ros.io.bag_reader import IMAGE_TYPE
+from vidseg_ros.io.bag_writer import BagWriter
 from vidseg_ros.ros.conversions import to_image
-from vidseg_ros.ros.player import FRAME_TIMEOUT
+from vidseg_ros.ros.harness.player import FRAME_TIMEOUT
 from vidseg_ros.ros.transport import PROFILE, use_large_image_transport
 
-NODE = [sys.executable, "-m", "vidseg_ros.ros.node", "--ros-args"]
+NODE = [sys.executable, "-m", "vidseg_ros.ros.segmentation.node", "--ros-args"]
 VIDSEG = [sys.executable, "-m", "vidseg_ros"]
 
 

@@ -3,18 +3,12 @@ import numpy as np
 import pytest
 
 from test.conftest import SIZE
-from vidseg_ros.config import (
-    CellConfig,
-    InputConfig,
-    MotionConfig,
-    NetworkConfig,
-    PhaseConfig,
-    SourceConfig,
-    TrainConfig,
-)
+from vidseg_ros.data.config import AugmentationConfig, SourceConfig
+from vidseg_ros.networks.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
 NETWORK = NetworkConfig(p=1, q=1, cell=CellConfig(state_size=(8, 12)), input=InputConfig(SIZE))
-PLAIN = MotionConfig(shadows=0.0, occluders=0.0)
+PLAIN = AugmentationConfig(shadows=0.0, occluders=0.0)
 
 
 @pytest.fixture
@@ -35,5 +29,5 @@ def dataset(tmp_path, monkeypatch):
 
 
 def toy_config(*phases, network=NETWORK, **settings):
-    settings = {"data": (SourceConfig("toy"),), "motion": PLAIN} | settings
+    settings = {"data": (SourceConfig("toy"),), "augmentation": PLAIN} | settings
     return TrainConfig(network, phases or (PhaseConfig(3, 2, 2, 1e-3),), **settings)

@@ -11,17 +11,18 @@ import pytest
 import torch
 
 from test.training.conftest import NETWORK, toy_config
-from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
-from vidseg_ros.config import NetworkConfig, PhaseConfig
 from vidseg_ros.labels import CAMVID, LabelSet
 from vidseg_ros.networks import build
+from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.training.config import PhaseConfig
 from vidseg_ros.training.trainer import Hardware, train
 
 TOY = """
 network: {p: 1, q: 1, cell: {state_size: [8, 12]}, input: {size: [96, 64]}}
 data: [{source: toy}]
-motion: {shadows: 0, occluders: 0}
+augmentation: {shadows: 0, occluders: 0}
 save_minutes: 0.0001
 """
 TWO = ("--standalone", "--nproc-per-node", "2")
@@ -44,7 +45,7 @@ def toy(dataset, tmp_path):
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
     config, output, whole = toy(100), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
-    config.write_text(config.read_text() + "average: 0.9\n")
+    config.write_text(config.read_text() + "ema_decay: 0.9\n")
     state = tmp_path / "killed.run/phase1/state.ckpt"
     process = vidseg("train", config, output, "--device", "cpu")
     deadline = time.monotonic() + 120
@@ -132,7 +133,7 @@ def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file,
         ("train", config("type.yaml", good.replace("0.001", "fast")), out): "learning_rate is 'fast'; expected float",
         (
             "train",
-            config("learns.yaml", good.replace("batch", "learns: head, batch")),
+            config("trainable.yaml", good.replace("batch", "trainable: head, batch")),
             out,
         ): "use one of encoder, single",
         ("train", config("labels.yaml", good + "labels: kitti\n"), out): "label set 'kitti' does not exist",
@@ -140,7 +141,7 @@ def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file,
         ("train", config("one.yaml", good.replace("toy}", "toy, stills: false}").replace("h: 2,", "h: 9,")), out): (
             "has no 9 consecutive frames"
         ),
-        ("train", config("best.yaml", good + "best: iou\n"), out): "best is 'iou'; use one of",
+        ("train", config("monitor.yaml", good + "monitor: iou\n"), out): "monitor is 'iou'; use one of",
         ("train", "/no/such.yaml", out): "cannot read config",
         ("import-weights", "/no/such.pth", out): "does not exist",
     }

@@ -6,19 +6,18 @@ from torch import nn
 
 from test.conftest import CPU, tiny_network
 from test.training.conftest import NETWORK, toy_config
-from vidseg_ros.checkpoint import Checkpoint, load_checkpoint
-from vidseg_ros.config import PhaseConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
-from vidseg_ros.evaluation import evaluate
+from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import unroll
-from vidseg_ros.training.lesson import Lesson, there_and_back
+from vidseg_ros.training.config import PhaseConfig
+from vidseg_ros.training.module import SegmentationModule, there_and_back
 from vidseg_ros.training.run import RunFolder, WholeFiles
-from vidseg_ros.training.steps import StepSampler
-from vidseg_ros.training.trainer import Hardware, train
+from vidseg_ros.training.trainer import Hardware, StepSampler, train
 
 
 def run(config, output, start=None, resume=False, say=lambda line: None):
@@ -55,7 +54,7 @@ def test_learns_through_all_phases(dataset, tmp_path):
     assert losses["2", 60] < 0.7 * losses["2", 50]
     saved = load_checkpoint(output)
     assert saved.network.config == NETWORK
-    assert saved.about["training"]["phases"][2]["learns"] == "cell"
+    assert saved.about["training"]["phases"][2]["trainable"] == "cell"
     assert_same(weights(saved), weights(result))
     assert list((tmp_path / "new/toy.run/tensorboard/phase2").glob("events*"))
 
@@ -68,16 +67,16 @@ def test_same_seed_same_weights(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("learns", "moves"), [("encoder", ["encoder."]), ("cell", ["cell."]), ("all", ["encoder.", "cell.", "up_half."])]
+    ("trainable", "moves"), [("encoder", ["encoder."]), ("cell", ["cell."]), ("all", ["encoder.", "cell.", "up_half."])]
 )
-def test_phases_train_their_part(dataset, tmp_path, learns, moves):
-    phase = PhaseConfig(2, 2, 2, 1e-2, learns)
-    start = Checkpoint(tiny_network("L1b" if learns != "encoder" else None), CAMVID)
+def test_phases_train_their_part(dataset, tmp_path, trainable, moves):
+    phase = PhaseConfig(2, 2, 2, 1e-2, trainable)
+    start = Checkpoint(tiny_network("L1b" if trainable != "encoder" else None), CAMVID)
     before = {name: tensor.clone() for name, tensor in weights(start).items()}
     after = weights(run(toy_config(phase), tmp_path / "x.safetensors", start))
     changed = {name for name in after if name in before and not torch.equal(after[name], before[name])}
     for prefix in ("encoder.", "cell.", "up_half.", "merge."):
-        assert any(name.startswith(prefix) for name in changed) == (prefix in moves or learns == "all")
+        assert any(name.startswith(prefix) for name in changed) == (prefix in moves or trainable == "all")
 
 
 def test_frozen_norms_keep_their_statistics(dataset, tmp_path):
@@ -97,7 +96,7 @@ def test_best_by_validation(dataset, tmp_path):
     seen = [float(m[1]) for line in lines if (m := re.search(r"miou (\S+)", line))]
     assert len(seen) == 10
     assert best.about["metrics"]["miou"] == max(seen)
-    last_config = toy_config(phase, validation="toy", validate_every=3, best="")
+    last_config = toy_config(phase, validation="toy", validate_every=3, monitor="")
     last = run(last_config, tmp_path / "last.safetensors")
     assert last.about["steps"] == 30
     assert last.about["metrics"]["miou"] == seen[-1]
@@ -109,9 +108,9 @@ def test_the_running_mean_is_judged_and_kept(dataset, tmp_path, monkeypatch):
     def train_and_watch(name, average):
         path = []
         watch = lambda lesson, *_: path.append({k: v.clone() for k, v in lesson.network.state_dict().items()})  # noqa: E731
-        monkeypatch.setattr(Lesson, "on_train_batch_end", watch)
+        monkeypatch.setattr(SegmentationModule, "on_train_batch_end", watch)
         phase = PhaseConfig(5, 1, 4, 1e-2, "single", freeze_norm=True)
-        config = toy_config(phase, validation="toy", validate_every=2, best="", average=average)
+        config = toy_config(phase, validation="toy", validate_every=2, monitor="", ema_decay=average)
         return run(config, tmp_path / f"{name}.safetensors"), path
 
     plain, straight = train_and_watch("plain", 0.0)
@@ -138,7 +137,7 @@ def test_steps_share_batches_among_processes():
 @pytest.mark.parametrize("rate", [1e30, 1e12])
 def test_bad_loss_stops_and_says_where(dataset, tmp_path, rate):
     config = toy_config(PhaseConfig(50, 2, 1, rate))
-    problem = r"the (loss|gradient) is (nan|inf) at step \d+ of a phase that learns 'all'; lower its learning_rate"
+    problem = r"the (loss|gradient) is (nan|inf) at step \d+ of a phase that trainable 'all'; lower its learning_rate"
     with pytest.raises(UserError, match=problem):
         run(config, tmp_path / "x.safetensors")
 
@@ -152,7 +151,7 @@ def test_nan_never_reaches_the_weights(dataset, tmp_path, monkeypatch):
         total = (logits * 0).sum() + (0 * logits.sum()).sqrt()  # the gradient of the root at 0 is infinite
         return {"total": total, "ce": total, "incons": total}
 
-    monkeypatch.setattr("vidseg_ros.training.lesson.clip_loss", poisoned)
+    monkeypatch.setattr("vidseg_ros.training.module.clip_loss", poisoned)
     start = Checkpoint(tiny_network(), CAMVID)
     with pytest.raises(UserError, match="the gradient is nan at step 1 "):
         run(toy_config(), tmp_path / "x.safetensors", start)
@@ -214,12 +213,12 @@ def test_validation_is_what_evaluate_says(dataset, tmp_path):
 
 def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
     assert there_and_back(7, 3) == [1, 2, 1, 0, 1, 2, 1]
-    phase = PhaseConfig(4, 3, 1, 1e-3, run_up=3)
+    phase = PhaseConfig(4, 3, 1, 1e-3, burn_in=3)
     network = tiny_network("L1b").eval()
-    lesson = Lesson(network, CAMVID, toy_config(phase), phase, torch.ones(11))
+    lesson = SegmentationModule(network, CAMVID, toy_config(phase), phase, torch.ones(11))
     frames, labels = torch.rand(3, 2, 3, 32, 48) * 255, torch.zeros(3, 2, 32, 48, dtype=torch.long)
     for step, before, roll in ((0, [], 0), (1, [1, 2, 1], 0), (2, [], 0), (3, [1, 2, 1], 1)):
-        monkeypatch.setattr(Lesson, "global_step", step)
+        monkeypatch.setattr(SegmentationModule, "global_step", step)
         logits, _ = lesson._predict(frames, labels)
         past = frames[before].roll(roll, 1)
         expected, _ = unroll(network, torch.cat([past, frames]))
@@ -229,7 +228,7 @@ def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
 
 def test_encoder_phase_has_labels_at_its_resolution():
     network = tiny_network(None)
-    lesson = Lesson(network, CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0, "encoder"), torch.ones(11))
+    lesson = SegmentationModule(network, CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0, "encoder"), torch.ones(11))
     labels = torch.arange(11, dtype=torch.uint8).repeat(64, 9)[None, None, :, :96]
     logits, small = lesson._predict(torch.zeros(1, 1, 3, 64, 96), labels)
     assert (logits.shape, small.shape) == ((1, 1, 11, 8, 12), (1, 1, 8, 12))

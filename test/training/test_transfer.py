@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from test.conftest import SIZE, tiny_network
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import InputConfig, NetworkConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 from vidseg_ros.networks import build, unroll
+from vidseg_ros.networks.config import InputConfig, NetworkConfig
 from vidseg_ros.training.transfer import transfer
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from vidseg_ros.averaging import average
-from vidseg_ros.checkpoint import load_checkpoint, require_writable
+from vidseg_ros.checkpoints.averaging import average
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import print_table
+from vidseg_ros.files import require_writable
 
 EXAMPLE = "vidseg average first.safetensors second.safetensors mean.safetensors"
 

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from vidseg_ros.cli.common import (
     CHECKPOINT_HELP,
     CONSOLE,
@@ -23,8 +23,8 @@ from vidseg_ros.cli.common import (
     require_writable_json,
     write_json,
 )
-from vidseg_ros.config import EngineConfig
 from vidseg_ros.engines import open_model
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 
 ENGINES = "torch,openvino,openvino:bf16"
@@ -73,7 +73,7 @@ def _node(options: Namespace) -> dict[str, Any]:
     require_ros()
     if options.rate is None and max(options.cameras) > 1:
         raise UserError(f"--cameras is {max(options.cameras)}; several cameras with --node need a --rate, such as 30")
-    from vidseg_ros.ros.benchmark import NodeCase, measure  # noqa: PLC0415
+    from vidseg_ros.ros.harness.benchmark import NodeCase, measure  # noqa: PLC0415
 
     results = []
     with Progress(console=CONSOLE, transient=True) as bar:

@@ -13,9 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidseg_ros.checkpoint import DEFAULT_CHECKPOINT, require_writable, write_whole
-from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, from_dict
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_writable, write_atomic
+from vidseg_ros.schema import from_dict
 
 CONSOLE = Console(highlight=False)
 CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
@@ -69,7 +71,7 @@ def require_writable_json(path: Path | None) -> None:
 def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
     """Write the figures of a verb to the file the user named, if any."""
     if path is not None:
-        write_whole(path, (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(path, (json.dumps(figures, indent=2) + "\n").encode())
 
 
 def flatten(figures: Mapping[str, Any]) -> dict[str, object]:

@@ -22,9 +22,9 @@ from vidseg_ros.cli.common import (
     require_writable_json,
     write_json,
 )
-from vidseg_ros.data.readers import DEFAULT_FPS
 from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.video import DEFAULT_FPS
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
 STREET_FRAMES = 150
@@ -79,10 +79,10 @@ def main(options: Namespace) -> None:
 def _play(options: Namespace) -> dict[str, Any]:
     """Start the node, play the source to it, and return the figures."""
     # imported here: `vidseg` works without ROS
-    from vidseg_ros.ros.demo import NAMESPACE, Recorder  # noqa: PLC0415
-    from vidseg_ros.ros.player import Player, play  # noqa: PLC0415
-    from vidseg_ros.ros.process import running_node  # noqa: PLC0415
-    from vidseg_ros.ros.sources import first, open_source, repeat, street_source  # noqa: PLC0415
+    from vidseg_ros.ros.harness.demo import NAMESPACE, Recorder  # noqa: PLC0415
+    from vidseg_ros.ros.harness.player import Player, play  # noqa: PLC0415
+    from vidseg_ros.ros.harness.process import running_node  # noqa: PLC0415
+    from vidseg_ros.ros.harness.sources import first, open_source, repeat, street_source  # noqa: PLC0415
 
     if options.input is None:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)

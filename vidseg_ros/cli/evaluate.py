@@ -19,7 +19,7 @@ from vidseg_ros.cli.common import (
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import open_model
-from vidseg_ros.evaluation import evaluate
+from vidseg_ros.evaluation.evaluator import evaluate
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.benchmark import pictures
-from vidseg_ros.checkpoint import load_checkpoint, require_writable
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_hysteresis, image_size
-from vidseg_ros.config import MotionConfig, SourceConfig
+from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import open_source
-from vidseg_ros.engines.choose import require_installed
 from vidseg_ros.engines.export import FORMATS, export
+from vidseg_ros.engines.registry import require_installed
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet
 
 CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
@@ -62,5 +63,5 @@ def main(options: Namespace) -> None:
 
 def calibration(dataset: str, size: tuple[int, int], labels: LabelSet) -> list[NDArray[np.uint8]]:
     """Return clips RGB uint8 (T, H, W, 3) over stills of a data set."""
-    source = open_source(SourceConfig(dataset), CLIP, size, labels, MotionConfig())
+    source = open_source(SourceConfig(dataset), CLIP, size, labels, AugmentationConfig())
     return [source.draw(number, np.random.default_rng(number)).frames for number in range(CLIPS)]

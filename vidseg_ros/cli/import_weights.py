@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from vidseg_ros.checkpoints.importing import import_weights
 from vidseg_ros.cli.common import print_table
-from vidseg_ros.importers import import_weights
 
 EXAMPLE = "vidseg import-weights espnet_p_2_q_8_camvid.pth espnet_camvid.safetensors"
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from vidseg_ros.bags.decoding import BadFrame
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
-from vidseg_ros.config import PseudoConfig, ReplayConfig
 from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.image_messages import BadFrame
+from vidseg_ros.io.recordings import Shot, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
-from vidseg_ros.pseudo.labeling import label
-from vidseg_ros.pseudo.teacher import Teacher, open_teacher
-from vidseg_ros.pseudo.writing import CityscapesLabels, Scenes, cityscapes_shots
-from vidseg_ros.replay.sources import Shot, open_recordings
+from vidseg_ros.pseudo_labels.labeling import label
+from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_shots
+from vidseg_ros.replay.config import ReplayConfig
+from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
 

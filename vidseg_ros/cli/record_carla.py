@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.carla.recorder import CameraConfig, Recorder, SceneFailedError
+from vidseg_ros.carla.scenario import FPS, TOWNS, Scene, scenes
+from vidseg_ros.carla.server import PORT_STEP, RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
 from vidseg_ros.cli.common import CONSOLE, image_size
-from vidseg_ros.config import require_positive
-from vidseg_ros.simulation.carla.recorder import CameraConfig, Recorder, SceneFailedError
-from vidseg_ros.simulation.carla.scenario import FPS, TOWNS, Scene, scenes
-from vidseg_ros.simulation.carla.server import PORT_STEP, RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
+from vidseg_ros.schema import require_positive
 
 SIZE = (CameraConfig.width, CameraConfig.height)
 EXAMPLE = "vidseg record-carla recordings --towns Town01,Town05 --workers 2"

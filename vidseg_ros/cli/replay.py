@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoint import require_writable
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -20,15 +19,17 @@ from vidseg_ros.cli.common import (
     print_table,
     write_json,
 )
-from vidseg_ros.config import ReplayConfig, StreamConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.evaluation.counts import FIGURES
+from vidseg_ros.files import require_writable
+from vidseg_ros.io.recordings import open_recordings
 from vidseg_ros.labels import LABEL_SETS, LabelSet
+from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import open_engines
 from vidseg_ros.replay.many import Job, plan, run_here, run_over_machines, run_over_processes
-from vidseg_ros.replay.results import METRICS, REPORT, write_report
-from vidseg_ros.replay.scores import FIGURES
-from vidseg_ros.replay.sources import open_recordings
+from vidseg_ros.replay.report import METRICS, REPORT, write_report
 from vidseg_ros.replay.summary import read_results, summarize
+from vidseg_ros.stream import StreamConfig
 
 EXAMPLE = "vidseg replay drive_bag --checkpoint espnet_l1b_camvid --compare espnet_camvid --output replayed"
 

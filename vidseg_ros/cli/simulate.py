@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from vidseg_ros.carla_labels import INTERFACES
+from vidseg_ros.carla.labels import INTERFACES
 from vidseg_ros.cli.common import (
     CONSOLE,
     add_engine_arguments,
@@ -21,9 +21,9 @@ from vidseg_ros.cli.common import (
     write_json,
 )
 from vidseg_ros.closed_loop import KINDS, drive_by_labels, label_source, street
-from vidseg_ros.config import require_positive
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import require_positive
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import WEATHERS, StreetWorldConfig
 
@@ -90,7 +90,7 @@ def _over_ros(options: Namespace, config: StreetWorldConfig) -> dict[str, Any]:
         if find_spec(package) is None:
             raise UserError(f"{package} is not installed; source your ROS 2 setup.bash, or use --closed-loop")
     # imported here: the closed loop works without ROS
-    from vidseg_ros.ros.rig import Rig  # noqa: PLC0415
+    from vidseg_ros.ros.driving.simulator import StreetSimulatorNode  # noqa: PLC0415
     from vidseg_ros.ros.spin import work  # noqa: PLC0415
 
     drive, record = Drive(config), DriveRecord()
@@ -103,7 +103,7 @@ def _over_ros(options: Namespace, config: StreetWorldConfig) -> dict[str, Any]:
             bar.advance(task)
 
         work(
-            lambda: Rig(drive, options.role, options.interface),
+            lambda: StreetSimulatorNode(drive, options.role, options.interface),
             lambda rig: rig.run(frames, not options.realtime, progress),
             [sys.argv[0]],
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from vidseg_ros.carla.ego import ego, read_vehicle, tick
+from vidseg_ros.carla.server import RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
 from vidseg_ros.cli.common import CONSOLE
-from vidseg_ros.config import require_positive
-from vidseg_ros.simulation.carla.ego import ego, read_vehicle, tick
-from vidseg_ros.simulation.carla.server import RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
+from vidseg_ros.schema import require_positive
 
 STEP = 0.05  # s
 EXAMPLE = "vidseg spawn-carla --town Town01 --sensors config/carla_sensors.json"

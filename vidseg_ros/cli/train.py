@@ -7,11 +7,12 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
-from vidseg_ros.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import CONSOLE
-from vidseg_ros.config import TrainConfig, load_yaml
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import load_yaml
+from vidseg_ros.training.config import TrainConfig
 
 EXAMPLE = "vidseg train config/train/espnet_l1b_camvid.yaml my.safetensors --weights espnet_camvid"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
-from vidseg_ros.data.recordings import is_recording, recorded_frames
+from vidseg_ros.data.recorded_scenes import is_recording, recorded_frames
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidseg_ros.config import MotionConfig, SourceConfig
 from vidseg_ros.data.clip import Clip
+from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.occluders import cut_out
 from vidseg_ros.data.stills import still_to_clip, view_of_clip
@@ -38,9 +38,11 @@ class Source(Protocol):
 class Stills:
     """Moving views of labelled frames; each is taken once a round."""
 
-    def __init__(self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], motion: MotionConfig) -> None:
+    def __init__(
+        self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], augmentation: AugmentationConfig
+    ) -> None:
         self.frames = [frame for frame in frames if frame.label is not None]
-        self.length, self.size, self.motion = length, size, motion
+        self.length, self.size, self.augmentation = length, size, augmentation
         pixels = self.frames[0].read().labels.size
         self.read = lru_cache(maxsize=CACHED_PIXELS // pixels)(StoredFrame.read)
 
@@ -49,27 +51,29 @@ class Stills:
         turn, place = divmod(number, len(self.frames))
         index = np.random.default_rng(turn).permutation(len(self.frames))[place]
         occluder = None
-        if rng.random() < self.motion.occluders:
+        if rng.random() < self.augmentation.occluders:
             occluder = cut_out(self.read(self.frames[rng.integers(len(self.frames))]), rng)
-        return still_to_clip(self.read(self.frames[index]), self.length, self.size, rng, self.motion, occluder)
+        return still_to_clip(self.read(self.frames[index]), self.length, self.size, rng, self.augmentation, occluder)
 
 
 class Windows:
     """Consecutive frames of sequences, one of them labelled at least."""
 
-    def __init__(self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], motion: MotionConfig) -> None:
+    def __init__(
+        self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], augmentation: AugmentationConfig
+    ) -> None:
         self.windows = [
             run[start : start + length]
             for run in sequences(frames)
             for start in range(len(run) - length + 1)
             if any(frame.label for frame in run[start : start + length])
         ]
-        self.size, self.motion = size, motion
+        self.size, self.augmentation = size, augmentation
 
     def draw(self, number: int, rng: np.random.Generator) -> Clip:
         """Return a random window."""
         window = self.windows[rng.integers(len(self.windows))]
-        return view_of_clip(read_clip(window), self.size, rng, self.motion)
+        return view_of_clip(read_clip(window), self.size, rng, self.augmentation)
 
 
 class Street:
@@ -85,7 +89,7 @@ class Street:
 
 
 def open_source(
-    config: SourceConfig, length: int, size: tuple[int, int], labels: LabelSet, motion: MotionConfig
+    config: SourceConfig, length: int, size: tuple[int, int], labels: LabelSet, augmentation: AugmentationConfig
 ) -> Source:
     """Return the source that ``config`` names. Raises UserError where it has no labelled frame or is too short."""
     if config.source == STREET:
@@ -94,8 +98,8 @@ def open_source(
     if not any(frame.label for frame in frames):
         raise UserError(f"data set '{config.source}' has no labelled frame; name another, or label it first")
     if config.stills or length == 1:
-        return Stills(frames, length, size, motion)
-    windows = Windows(frames, length, size, motion)
+        return Stills(frames, length, size, augmentation)
+    windows = Windows(frames, length, size, augmentation)
     if not windows.windows:
         raise UserError(
             f"data set '{config.source}' has no {length} consecutive frames; shorten clip_length or set stills: true"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidseg_ros.config import MotionConfig
+from vidseg_ros.data.camera_motion import camera_path, still_camera, warp_image, warp_labels
 from vidseg_ros.data.clip import Clip
-from vidseg_ros.data.light import change_light
-from vidseg_ros.data.motion import camera_path, still_camera, warp_image, warp_labels
+from vidseg_ros.data.config import AugmentationConfig
 from vidseg_ros.data.occluders import Occluder, pass_through
-from vidseg_ros.data.readers import DEFAULT_FPS
+from vidseg_ros.data.photometric import change_light
+from vidseg_ros.io.video import DEFAULT_FPS
 
 
 def still_to_clip(
@@ -17,33 +17,33 @@ def still_to_clip(
     length: int,
     size: tuple[int, int],
     rng: np.random.Generator,
-    motion: MotionConfig | None = None,
+    augmentation: AugmentationConfig | None = None,
     occluder: Occluder | None = None,
 ) -> Clip:
     """Move over the single frame of ``still`` for ``length`` frames of (width, height) ``size``.
 
     Labels are warped like the image, nearest neighbour; what the image does not show is IGNORE.
     """
-    motion = motion or MotionConfig()
+    augmentation = augmentation or AugmentationConfig()
     rgb, labels = still.frames[0], still.labels[0]
-    path = camera_path(labels.shape, size, length, rng, motion)
+    path = camera_path(labels.shape, size, length, rng, augmentation)
     frames = np.stack([warp_image(rgb, m, size) for m in path])
     clip = Clip(
         frames, np.stack([warp_labels(labels, m, size) for m in path]), np.arange(length) / DEFAULT_FPS, still.sequence
     )
-    return _finish(clip, rng, motion, occluder)
+    return _finish(clip, rng, augmentation, occluder)
 
 
-def view_of_clip(clip: Clip, size: tuple[int, int], rng: np.random.Generator, motion: MotionConfig) -> Clip:
+def view_of_clip(clip: Clip, size: tuple[int, int], rng: np.random.Generator, augmentation: AugmentationConfig) -> Clip:
     """Show ``clip`` at (width, height) ``size`` through one random view: geometry is drawn once for all frames."""
-    (matrix,) = camera_path(clip.labels.shape[1:], size, 1, rng, still_camera(motion))
+    (matrix,) = camera_path(clip.labels.shape[1:], size, 1, rng, still_camera(augmentation))
     frames = np.stack([warp_image(frame, matrix, size) for frame in clip.frames])
     labels = np.stack([warp_labels(frame, matrix, size) for frame in clip.labels])
-    return _finish(Clip(frames, labels, clip.stamps, clip.sequence), rng, motion, None)
+    return _finish(Clip(frames, labels, clip.stamps, clip.sequence), rng, augmentation, None)
 
 
-def _finish(clip: Clip, rng: np.random.Generator, motion: MotionConfig, occluder: Occluder | None) -> Clip:
+def _finish(clip: Clip, rng: np.random.Generator, augmentation: AugmentationConfig, occluder: Occluder | None) -> Clip:
     """Let the occluder pass and change the light."""
     if occluder is not None:
         pass_through(clip, occluder, rng)
-    return Clip(change_light(clip.frames, rng, motion), clip.labels, clip.stamps, clip.sequence)
+    return Clip(change_light(clip.frames, rng, augmentation), clip.labels, clip.stamps, clip.sequence)

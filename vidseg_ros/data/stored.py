@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.config import StreamConfig
 from vidseg_ros.data.clip import Clip
-from vidseg_ros.data.images import read_labels, read_rgb
+from vidseg_ros.io.images import read_labels, read_rgb
 from vidseg_ros.labels import IGNORE
+from vidseg_ros.stream import StreamConfig
 
 MAX_GAP = StreamConfig.max_gap  # beyond it begins a new sequence, as a stream would forget
 

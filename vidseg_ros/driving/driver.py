@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.config import require_positive
 from vidseg_ros.driving.control import FULL_STOP, Control
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.driving.lane import LaneFinder, Middle
@@ -19,6 +18,7 @@ from vidseg_ros.driving.obstacles import Corridor, free_distance
 from vidseg_ros.driving.pid import Gains, Pid
 from vidseg_ros.driving.scene import Meaning
 from vidseg_ros.labels import LabelSet
+from vidseg_ros.schema import require_positive
 
 STEERING = Gains(proportional=1.0, integral=0.05, derivative=0.12)  # of the curvature that leads back, 1/m
 PEDALS = Gains(proportional=0.5, integral=0.05, limit=0.2)  # of the speed, m/s

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import InferenceStep
 from vidseg_ros.engines.torch import TorchEngine
 from vidseg_ros.networks import State

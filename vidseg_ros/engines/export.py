@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidseg_ros.checkpoint import Checkpoint, write_whole
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import Arrays, Session, about_of
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
 
 if TYPE_CHECKING:
     import onnx
@@ -93,7 +94,7 @@ def _onnx(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
     from vidseg_ros.engines.onnxruntime import CPU, as_session  # noqa: PLC0415
 
     data = _told(onnx.load_from_string(to_onnx(step)), about)
-    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_whole(path, data)
+    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_atomic(path, data)
 
 
 def _tensorrt(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
@@ -107,7 +108,7 @@ def _tensorrt(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported
         path = Path(folder) / "plan.onnx"
         session = plan(to_onnx(step), shapes, path)
         data = _told(onnx.load(path), about)
-    return as_session(session), lambda path: write_whole(path, data)
+    return as_session(session), lambda path: write_atomic(path, data)
 
 
 def _told(model: onnx.ModelProto, about: dict[str, str]) -> bytes:
@@ -145,7 +146,7 @@ def _torch_export(step: ExportStep, about: dict[str, str], clips: Clips) -> Expo
     def write(path: Path) -> None:
         buffer = io.BytesIO()
         torch.export.save(program, buffer, extra_files=about)
-        write_whole(path, buffer.getvalue())
+        write_atomic(path, buffer.getvalue())
 
     return session, write
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig, from_dict
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Prediction, in_turn, join, split
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
+from vidseg_ros.schema import from_dict
 
 Arrays = Sequence[NDArray[Any]]
 Session = Callable[[Arrays], Arrays]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.cache import cache_folder
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import Arrays, ExportedEngine, FileEngine, Session, unreadable
 from vidseg_ros.engines.onnx import to_onnx
 from vidseg_ros.engines.step import ExportStep

@@ -13,9 +13,9 @@ import numpy as np
 import openvino
 import torch
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.cache import cache_folder, cache_key
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import Arrays, ExportedEngine, FileEngine, Session, unreadable
 from vidseg_ros.engines.step import ExportStep
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Prediction
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.networks import State
 

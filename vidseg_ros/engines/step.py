@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
-from vidseg_ros.networks.folded import fold
+from vidseg_ros.networks.folding import fold
 from vidseg_ros.networks.streaming import interleave
 
 MOST_FRAMES = 64  # in a batch of an exported file
@@ -55,7 +55,7 @@ class InferenceStep(nn.Module):
         memory = tuple(t.contiguous() for t in self.network.initial_state(1, height, width))
         if not self.hysteresis:
             return memory
-        shape = self.network.planes_shape(height, width)
+        shape = self.network.subpixel_shape(height, width)
         device = next(self.network.parameters()).device
         return (*memory, torch.full((1, *shape), IGNORE, dtype=torch.uint8, device=device))
 

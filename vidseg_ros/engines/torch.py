@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidseg_ros.checkpoint import Checkpoint
-from vidseg_ros.config import EngineConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Prediction, in_turn, join, split
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import InferenceStep, hysteresis_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks import State

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from vidseg_ros.flow.motion import destinations, nearest, sample
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.metrics.confusion import confusion_matrix
-from vidseg_ros.metrics.flow import destinations, nearest, sample
 
 
 def published_agreement(now: Tensor, later: Tensor, flow: Tensor, classes: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from vidseg_ros.metrics.flow import nearest, sample
+from vidseg_ros.flow.motion import nearest, sample
 
 SPACING = 4  # pixels between the points that begin a trajectory
 

@@ -10,7 +10,7 @@ from vidseg_ros.labels import IGNORE
 
 
 def video_consistency(predictions: Tensor, labels: Tensor, window: int) -> Tensor:
-    """Judge every window of consecutive frames of one sequence.
+    """Evaluator every window of consecutive frames of one sequence.
 
     predictions, labels: integer (T, H, W). Among the pixels whose true label is known and one through a window, the
     share that is predicted right in all its frames. (The public code does not ask whether the constant prediction is

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.config import CellConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.networks.config import CellConfig
 from vidseg_ros.networks.streaming import Cell, State, Static
 
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
 PEEPHOLE = 0.1
-IMITATION_BIAS = (2.0, -1.0, 2.0)  # of input, forget and output gate there
+CONVOLUTION_BIAS = (2.0, -1.0, 2.0)  # of input, forget and output gate there
 CALM = 0.1  # of the gates' random weights is left where a cell begins as a static convolution
 
 
@@ -136,7 +136,7 @@ class ConvLSTM(Cell):
                 nn.init.xavier_normal_(self.gates.of_gate(gate))
 
     @torch.no_grad()
-    def imitate(self, static: Static) -> None:
+    def init_from_convolution(self, static: Static) -> None:
         """Begin as a static convolution with a trace of memory.
 
         The candidate becomes that convolution, the PReLU linear, and the gates almost constant: they write and read
@@ -152,10 +152,10 @@ class ConvLSTM(Cell):
         candidate, taps = self.gates.of_gate(GATES - 1), self.gates.taps(weight)
         inset = (candidate.shape[-1] - taps.shape[-1]) // 2
         window = slice(inset, inset + taps.shape[-1])
-        write, keep, read = torch.sigmoid(torch.tensor(IMITATION_BIAS))
+        write, keep, read = torch.sigmoid(torch.tensor(CONVOLUTION_BIAS))
         bias = self.gates.convolution.bias
         assert bias is not None
-        for gate, value in enumerate(IMITATION_BIAS):
+        for gate, value in enumerate(CONVOLUTION_BIAS):
             bias.view(self.gates.shape).select(self.gates.gate_dim, gate).fill_(value)
         candidate.zero_()
         candidate[:, : taps.shape[1], window, window] = taps * (1 - keep) / (write * read)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.blocks import ESP, NormPReLU, conv, crop_to, upsample
+from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.streaming import SQUARE, State, Static, StreamingNetwork
+from vidseg_ros.schema import require_one_of
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 POSITIONS = ("L1a", "L1b", "L1c", "L1d")
@@ -112,9 +113,9 @@ class ESPNet(StreamingNetwork):
         assert state is not None
         return [functional.conv2d(half, pixel) for pixel in pixels], state
 
-    def planes_shape(self, height: int, width: int) -> tuple[int, int, int]:
+    def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
         if self.cell_position == "L1a":
-            return super().planes_shape(height, width)
+            return super().subpixel_shape(height, width)
         return SQUARE, -(-height // 2), -(-width // 2)
 
     def _decode(self, frame: Tensor, state: State | None) -> tuple[Tensor, State | None]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vidseg_ros.config import NetworkConfig, require_one_of
 from vidseg_ros.networks.blocks import NormPReLU, conv
+from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.streaming import State, StreamingNetwork
+from vidseg_ros.schema import require_one_of
 
 CHANNELS = 64
 DILATIONS = (1, 1, 2, 2, 4)  # of the features; the classifier has LAST_DILATION

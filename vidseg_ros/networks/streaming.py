@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.config import CELL_STRIDES, InputConfig, NetworkConfig
+from vidseg_ros.networks.config import CELL_STRIDES, InputConfig, NetworkConfig
 
 State = tuple[Tensor, ...]
 """What a network remembers: tensors whose first dimension is the batch; ``()`` for a network without memory."""
@@ -94,7 +94,7 @@ class StreamingNetwork(nn.Module, ABC):
         logits, state = self(frame, state)
         return [logits], state
 
-    def planes_shape(self, height: int, width: int) -> tuple[int, int, int]:
+    def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return how many ``planes`` there are for frames of ``height`` x ``width``, and their (h, w)."""
         return 1, height, width
 

@@ -10,13 +10,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from vidseg_ros import __version__
-from vidseg_ros.checkpoint import find_checkpoint, write_whole
-from vidseg_ros.config import ReplayConfig
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.engines import Engine, open_model
-from vidseg_ros.engines.choose import FILES
+from vidseg_ros.engines.registry import FILES
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
+from vidseg_ros.io.recordings import Recording, open_recordings
+from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.run import RESULT, WORK, Run
-from vidseg_ros.replay.sources import Recording, open_recordings
 
 MARK = "fingerprint"
 
@@ -51,7 +52,7 @@ def run_input(path: Path, folder: Path, config: ReplayConfig, progress: Callable
     engines = open_engines(config)
     for into, (recording, fingerprint) in work.items():
         if not is_done(into, fingerprint):
-            write_whole(into / WORK / MARK, fingerprint.encode())
+            write_atomic(into / WORK / MARK, fingerprint.encode())
             Run(recording, into, config, engines).run(progress)
 
 

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from vidseg_ros.checkpoint import write_whole
+from vidseg_ros.engines import Engine
+from vidseg_ros.files import write_atomic
+from vidseg_ros.io.frame import Frame
+from vidseg_ros.stream import FrameStream, StreamConfig
 
 SNAPSHOT_EVERY = 50  # frames between two states of the network from which a run can go on
 HEAD = struct.Struct("<IIIIId")  # size and checksum of the body, its share of reason, height, width, milliseconds
@@ -92,7 +95,7 @@ class Journal:
         arrays = all(isinstance(part, np.ndarray) for part in state or [])
         tensors = {f"{i:04}": torch.as_tensor(part).cpu().contiguous() for i, part in enumerate(state or [])}
         about = {"count": str(self._count), "kind": "numpy" if arrays else "torch"}
-        write_whole(self._path / STATE, save(tensors, about))
+        write_atomic(self._path / STATE, save(tensors, about))
 
     def _load_state(self) -> int:
         """Read the snapshot; returns behind how many entries it was taken."""
@@ -104,3 +107,34 @@ class Journal:
             return 0
         self.state = [part.numpy() for part in parts] if about["kind"] == "numpy" else tuple(parts)
         return int(about["count"])
+
+
+class JournaledStream:
+    """A ``FrameStream`` that takes the labels of a killed run from its journal, and computes what is missing."""
+
+    def __init__(self, engine: Engine, config: StreamConfig, folder: Path) -> None:
+        self._stream = FrameStream(engine, config)
+        self._journal = Journal(folder)
+        self._known = self._journal.replay()
+        self._left = self._journal.known
+
+    def step(self, frame: Frame) -> Entry:
+        """Segment the next frame."""
+        if self._left:
+            self._left -= 1
+            entry = next(self._known)
+            if not self._left:
+                self._stream.resume(frame, self._on_device(self._journal.state))
+        else:
+            result = self._stream.step(frame)
+            entry = Entry(result.labels, result.reset, result.model_ms)
+            self._journal.append(entry, self._stream.state)
+        return entry
+
+    def _on_device(self, state: object) -> object:
+        device = getattr(self._stream.engine, "device", None)
+        return tuple(part.to(device) for part in state) if isinstance(state, tuple) else state
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.evaluation import Scores
+from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
+from vidseg_ros.evaluation.scores import Scores
+from vidseg_ros.evaluation.worst_frames import Look
+from vidseg_ros.io.frame import Frame, discontinuity
+from vidseg_ros.io.pictures import blend
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.pictures import blend
-from vidseg_ros.replay.course import Course
-from vidseg_ros.replay.moments import Look
-from vidseg_ros.replay.results import write_report
+from vidseg_ros.replay.report import write_report
 from vidseg_ros.replay.run import MARKS, REMEMBERED_TIMES, Times, percentiles, write_result
 from vidseg_ros.replay.summary import read_results, summarize
-from vidseg_ros.stream import Frame, discontinuity
 
 TIMES = ("sim_ms", "wall_ms")
 """From the picture to its labels, in simulated time; from the ground truth to the labels of one stamp, in real time."""
@@ -40,7 +40,7 @@ class Live:
         self.without_picture = 0
         self._labels, self._max_gap = labels, max_gap
         self._scores = Scores(labels, windows=())
-        self._course = Course(labels, judged=True) if reported else None
+        self._course = RecordingEvaluator(labels, judged=True) if reported else None
         self._times: dict[str, Times] = {name: deque(maxlen=REMEMBERED_TIMES) for name in TIMES}
         self._last: Frame | None = None
         self._start = 0.0

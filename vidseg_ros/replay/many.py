@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from vidseg_ros.config import ReplayConfig
 from vidseg_ros.errors import UserError, describe
+from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import run_input
 
 ATTEMPTS = 3  # for an input whose worker dies

@@ -9,12 +9,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.bags.messages import image_data
-from vidseg_ros.bags.reader import IMAGE_TYPE
-from vidseg_ros.bags.writer import BagWriter
+from vidseg_ros.io.bag_reader import IMAGE_TYPE
+from vidseg_ros.io.bag_writer import BagWriter
+from vidseg_ros.io.image_messages import image_data
+from vidseg_ros.io.pictures import Film, blend
+from vidseg_ros.io.recordings import Shot
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.pictures import Film, blend
-from vidseg_ros.replay.sources import Shot
 
 NODES = ("segmentation", "compare")  # names of the topics of the checkpoint, and of the one beside it
 OUTPUTS = {"label": "mono8", "color": "rgb8", "overlay": "rgb8"}  # and their encodings

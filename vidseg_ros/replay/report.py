@@ -6,15 +6,17 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from vidseg_ros.evaluation import VideoScores, by_class
+from vidseg_ros.evaluation.bootstrap import Interval
+from vidseg_ros.evaluation.counts import FIGURES, LOWER_IS_BETTER, Counts, figures
+from vidseg_ros.evaluation.scores import VideoScores, by_class
+from vidseg_ros.files import write_atomic
 from vidseg_ros.replay.charts import bar_chart, line_chart
-from vidseg_ros.replay.compare import Interval
-from vidseg_ros.replay.run import MARKS
-from vidseg_ros.replay.scores import FIGURES, LOWER_IS_BETTER, Counts, figures
+from vidseg_ros.replay.run import LATENCY, MARKS
 from vidseg_ros.replay.summary import Recorded, Summary
 
 TIMES = "latency.html"
@@ -183,3 +185,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+METRICS, REPORT = "metrics.json", "report.html"
+
+
+def write_report(title: str, summary: Summary, folder: Path) -> dict[str, Any]:
+    """Write report.html and metrics.json to ``folder``, and the times beside them; returns the metrics."""
+    metrics = summary.metrics()
+    for name, figures in ((METRICS, metrics), (LATENCY, summary.latency())):
+        write_atomic(folder / name, (json.dumps(figures, indent=2) + "\n").encode())
+    for name, page in ((TIMES, times(summary)), (REPORT, report(title, summary))):
+        write_atomic(folder / name, page.encode())
+    return metrics

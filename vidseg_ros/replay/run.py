@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from vidseg_ros.bags.decoding import BadFrame
-from vidseg_ros.checkpoint import write_whole
-from vidseg_ros.config import ReplayConfig
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
+from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
+from vidseg_ros.evaluation.worst_frames import Look
+from vidseg_ros.files import write_atomic
+from vidseg_ros.flow.motion import Motion, one_thread
+from vidseg_ros.io.frame import Frame
+from vidseg_ros.io.image_messages import BadFrame
+from vidseg_ros.io.recordings import Recording, Shot
 from vidseg_ros.labels import find_label_set
-from vidseg_ros.metrics.flow import Motion, one_thread
-from vidseg_ros.replay.course import Course
-from vidseg_ros.replay.journaled_stream import JournaledStream
-from vidseg_ros.replay.moments import Look
+from vidseg_ros.replay.config import ReplayConfig
+from vidseg_ros.replay.ground_truth import Reading, open_truth
+from vidseg_ros.replay.journal import JournaledStream
 from vidseg_ros.replay.outputs import Outputs
-from vidseg_ros.replay.sources import Recording, Shot
-from vidseg_ros.replay.truth import Reading, open_truth
-from vidseg_ros.stream import Frame
 
 WORK, RESULT, LATENCY = ".work", "result.json", "latency.json"
 MARKS = ("a", "b")  # of the two checkpoints
@@ -46,7 +46,7 @@ class Run:
             mark: JournaledStream(engine, config.stream, folder / WORK / mark)
             for mark, engine in zip(marks, engines, strict=True)
         }
-        self.courses = {mark: Course(self.labels, self.truth is not None) for mark in marks}
+        self.courses = {mark: RecordingEvaluator(self.labels, self.truth is not None) for mark in marks}
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Shot | None = None
         self.start: int | None = None
@@ -136,7 +136,10 @@ class Run:
 
 
 def write_result(
-    folder: Path, about: Mapping[str, Any], courses: Mapping[str, Course], times: Mapping[str, Mapping[str, Times]]
+    folder: Path,
+    about: Mapping[str, Any],
+    courses: Mapping[str, RecordingEvaluator],
+    times: Mapping[str, Mapping[str, Times]],
 ) -> None:
     """Write what was found on one recording: result.json, latency.json and the pictures of the worst moments.
 
@@ -144,8 +147,8 @@ def write_result(
     """
     latency = {name: {mark: percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
     result = {**about, "courses": {mark: course.finish(folder, mark) for mark, course in courses.items()}}
-    write_whole(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
-    write_whole(folder / RESULT, json.dumps(result).encode())
+    write_atomic(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
+    write_atomic(folder / RESULT, json.dumps(result).encode())
 
 
 def percentiles(times: Collection[float]) -> dict[str, float | None]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vidseg_ros.evaluation.bootstrap import Comparison, compare, verdict
+from vidseg_ros.evaluation.counts import Counts, from_json, report_of, total
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.replay.compare import Comparison, compare, verdict
 from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
-from vidseg_ros.replay.scores import Counts, from_json, report_of, total
 
 
 @dataclass(frozen=True)

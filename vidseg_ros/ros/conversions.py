@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from vidseg_ros.bags.decoding import BadFrame
+from vidseg_ros.io.image_messages import BadFrame
 
 CHANNELS = {"mono8": 1, "bgra8": 4}
 

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from vidseg_ros.config import ENGINE_PRECISIONS, ENGINES, EngineConfig, StreamConfig, require_one_of
-from vidseg_ros.pictures import OPACITY
+from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
+from vidseg_ros.io.pictures import OPACITY
+from vidseg_ros.schema import require_one_of
+from vidseg_ros.stream import StreamConfig
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.config import require_one_of
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import require_one_of
 from vidseg_ros.simulation.painting import Painting, paint_scene
 from vidseg_ros.simulation.placing import Camera, Placed
 from vidseg_ros.simulation.road import TIGHTEST, Road

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from vidseg_ros.training.lesson import Lesson
+from vidseg_ros.training.module import SegmentationModule
 
 REPORT_EVERY = 50  # steps
 
@@ -29,7 +29,7 @@ class Progress(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
         """Collect, and now and then say."""
-        assert isinstance(module, Lesson)
+        assert isinstance(module, SegmentationModule)
         self.losses.append(module.losses)
         step, steps = trainer.global_step, module.phase.steps
         if len(self.losses) == REPORT_EVERY or step == steps:
@@ -42,7 +42,7 @@ class Progress(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Say the figures."""
-        assert isinstance(module, Lesson)
+        assert isinstance(module, SegmentationModule)
         values = "  ".join(f"{name} {value}" for name, value in module.report.items() if isinstance(value, float))
         self._say(f"{self.title}  step {trainer.global_step}  {values}")
         self.since = time.monotonic()
@@ -61,7 +61,7 @@ class KeepBest(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Compare and write."""
-        assert isinstance(module, Lesson)
+        assert isinstance(module, SegmentationModule)
         value = module.report[self.figure] if self.figure else 0.0
         if value is not None and (not self.figure or self.best is None or value > self.best):
             self.best = value

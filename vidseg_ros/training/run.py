@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vidseg_ros.checkpoint import require_writable, write_whole
-from vidseg_ros.config import TrainConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_writable, write_atomic
+from vidseg_ros.training.config import TrainConfig
 
 STATE = "state.ckpt"
 BEST = "best.safetensors"
@@ -48,7 +48,7 @@ class RunFolder:
             raise UserError(f"'{self.path}' holds a run; go on with --resume, or remove it")
         else:
             require_writable(description)
-            write_whole(description, json.dumps(wanted, indent=1).encode())
+            write_atomic(description, json.dumps(wanted, indent=1).encode())
 
     def phase(self, number: int) -> Path:
         """Return the folder of a phase."""
@@ -62,4 +62,4 @@ class WholeFiles(TorchCheckpointIO):
         """Serialise in memory, then rename into place. Raises UserError."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_whole(Path(path), buffer.getvalue())
+        write_atomic(Path(path), buffer.getvalue())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,20 +14,21 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from vidseg_ros.checkpoint import Checkpoint, load_checkpoint, require_writable
-from vidseg_ros.config import NetworkConfig, PhaseConfig, TrainConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.mixture import ClipDataset, class_frequency, open_source
 from vidseg_ros.data.stored import StoredFrame, sequences
+from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.losses import class_weights, clip_loss
 from vidseg_ros.networks import StreamingNetwork, build
+from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.training.callbacks import KeepBest, Progress, Say
-from vidseg_ros.training.lesson import Lesson
+from vidseg_ros.training.config import PhaseConfig, TrainConfig
+from vidseg_ros.training.module import SegmentationModule
 from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, is_first_process
-from vidseg_ros.training.steps import StepSampler
 from vidseg_ros.training.transfer import transfer
 
 EXPECTED_WARNINGS = (
@@ -82,7 +83,7 @@ def train(
             torch.manual_seed(config.seed + number)
             network = build(phase_network(config.network, phase))
             if start is not None:
-                transfer(start, network, labels, config.imitate)
+                transfer(start, network, labels, config.init_from_convolution)
             _run_phase(job, number, network)
         start = load_checkpoint(done)
     assert start is not None, "a configuration has at least one phase"
@@ -106,7 +107,7 @@ def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
     dataset = clips_of(config, phase, labels, number)
     frequency = torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32)
     weights = class_weights(frequency, config.loss.weight_power)
-    lesson = Lesson(network, labels, config, phase, weights, job.validation)
+    lesson = SegmentationModule(network, labels, config, phase, weights, job.validation)
     if hardware.compiled:
         network.compile()
         lesson.loss = torch.compile(clip_loss)
@@ -136,7 +137,7 @@ def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
 def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
     """Return the clips of phase ``number``."""
     used = [source for source in config.data if source.share > 0]
-    sources = [open_source(s, phase.clip_length, config.network.input.size, labels, config.motion) for s in used]
+    sources = [open_source(s, phase.clip_length, config.network.input.size, labels, config.augmentation) for s in used]
     return ClipDataset(sources, [source.share for source in used], (config.seed, number))
 
 
@@ -153,10 +154,10 @@ def _trainer(job: Job, number: int, judged: bool) -> Trainer:
         enable_version_counter=False,
     )
     callbacks = [Progress(job.say, f"phase {number + 1}/{len(config.phases)}"), keep_state]
-    if config.average:
-        callbacks.append(EMAWeightAveraging(decay=config.average))
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
     if judged:
-        callbacks.append(KeepBest(folder / BEST, config.best))
+        callbacks.append(KeepBest(folder / BEST, config.monitor))
     return Trainer(
         accelerator=device.type,
         devices=[device.index] if device.index is not None and world == 1 else local,
@@ -182,3 +183,22 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", f".*{message}.*")
+
+
+class StepSampler(Sampler[list[int]]):
+    """Clip numbers of each step from ``first()`` to ``steps``, this process's share of the batch.
+
+    Clips are numbered through the phase, so a run that was killed goes on with those that it has not seen, and
+    ``world`` processes see together what one would.
+    """
+
+    def __init__(self, first: Callable[[], int], steps: int, batch: int, rank: int = 0, world: int = 1) -> None:
+        self.first, self.steps, self.batch = first, steps, batch
+        self.rank, self.world = rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.first(), self.steps):
+            yield list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+
+    def __len__(self) -> int:
+        return self.steps

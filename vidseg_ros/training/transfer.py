@@ -5,18 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidseg_ros.checkpoint import Checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet, translation
 from vidseg_ros.networks import StreamingNetwork
 from vidseg_ros.networks.convlstm import ConvLSTM
 
 
-def transfer(start: Checkpoint, network: StreamingNetwork, labels: LabelSet, imitate: bool = True) -> None:
+def transfer(
+    start: Checkpoint, network: StreamingNetwork, labels: LabelSet, init_from_convolution: bool = True
+) -> None:
     """Copy the tensors of ``start`` whose name and shape agree into ``network``.
 
     A tensor whose shapes differ in one dimension, where they count the classes of the two label sets, is translated:
-    each class gets the mean of its counterparts. With ``imitate``, a cell that ``start`` lacks begins as an average
+    each class gets the mean of its counterparts. With ``init_from_convolution``, a cell that ``start`` lacks begins as an average
     over time of the convolution it replaces, where its activation can be linear. Raises UserError where nothing fits.
     """
     given, state = start.network.state_dict(), network.state_dict()
@@ -31,10 +33,10 @@ def transfer(start: Checkpoint, network: StreamingNetwork, labels: LabelSet, imi
     if not fitting:
         raise UserError("the start has no tensor that fits the network; name a checkpoint of the same architecture")
     network.load_state_dict(state | fitting)
-    if imitate and isinstance(network.cell, ConvLSTM) and start.network.cell is None:
+    if init_from_convolution and isinstance(network.cell, ConvLSTM) and start.network.cell is None:
         static = network.static(given)
         if static is not None:
-            network.cell.imitate(static)
+            network.cell.init_from_convolution(static)
 
 
 def _translate(source: Tensor, target: Tensor, have: LabelSet, want: LabelSet) -> Tensor | None:

@@ -1,0 +1,143 @@
+"""The comparisons of the F2F paper, redone small: ``make experiments``. Writes experiments.json here.
+
+Every run trains as ``vidseg train`` does and is judged as ``vidseg evaluate`` does. What is in experiments.json is not
+run again; name experiments to run only those. Checkpoints lie in build/experiments. Needs CamVid (VIDSEG_DATA) and
+the official Cityscapes weights beside it.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.importing import ESPNET_CITYSCAPES, import_weights
+from vidseg_ros.data.datasets import data_root, open_dataset
+from vidseg_ros.data.stored import sequences
+from vidseg_ros.engines import TorchEngine
+from vidseg_ros.evaluation.evaluator import evaluate
+from vidseg_ros.schema import from_dict
+from vidseg_ros.training.config import TrainConfig
+from vidseg_ros.training.trainer import Hardware, train
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS / "experiments.json"
+WORK = DOCS.parent / "build" / "experiments"
+OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_3.pth"
+TEACHER = "official release"  # a start
+VAL = "camvid/val"
+
+INPUT = {
+    "channel_order": "bgr",
+    "mean": ESPNET_CITYSCAPES.mean,
+    "std": ESPNET_CITYSCAPES.std,
+    "scale": ESPNET_CITYSCAPES.scale,
+}
+ESPNET = {"decoder_channels": 20, "input": INPUT | {"size": [240, 180]}}
+SSNET = {"name": "ssnet", "input": INPUT | {"size": [160, 120]}}
+CALM = {"augmentation": {"zoom_range": [0.8, 1.8], "occluders": 0.8}, "precision": "bf16-mixed"}
+STREET = "street"
+
+
+def single(steps, rate):
+    """Return the phases of a single-frame network: 8 images a step."""
+    return [{"trainable": "single", "steps": steps, "clip_length": 1, "batch": 8, "learning_rate": rate}]
+
+
+def video(steps, rate):
+    """Return the phase of a network with memory: 8 images a step."""
+    clips = {"clip_length": 4, "batch": 2, "burn_in": 8}
+    return [{"trainable": "all", "steps": steps, "learning_rate": rate, "freeze_norm": True} | clips]
+
+
+def espnet(start="start", seed=0, share=0.0, loss=None, init_from_convolution=True, **cell):
+    """Return a run of ESPNet with a ConvLSTM, and what it starts from."""
+    data = [{"source": "camvid/train", "share": 1 - share}]
+    data += [{"source": STREET, "share": share}] if share else []
+    cell = {"position": "L1b", "kernel": 3, "state_size": [23, 30]} | cell
+    config = {"network": ESPNET | {"cell": cell}, "phases": video(280, 2e-4), "data": data, "seed": seed}
+    return config | {"init_from_convolution": init_from_convolution, "loss": loss or {}}, start
+
+
+CAMVID = [{"source": "camvid/train"}]
+EXPERIMENTS = {
+    "start": ({"network": ESPNET, "phases": single(500, 1e-3), "data": CAMVID}, TEACHER),
+    "single": ({"network": ESPNET, "phases": single(280, 4e-4), "data": CAMVID}, "start"),
+    "L1b 3x3": espnet(),
+    "single, seed 1": ({"network": ESPNET, "phases": single(280, 4e-4), "data": CAMVID, "seed": 1}, "start"),
+    "L1b 3x3, seed 1": espnet(seed=1),
+    "L1a 11x11": espnet(position="L1a", kernel=11, state_size=[180, 240]),
+    "L1c 5x5": espnet(position="L1c", kernel=5, state_size=[45, 60]),
+    "L1d 7x7": espnet(position="L1d", kernel=7, state_size=[90, 120]),
+    "L1a 3x3 standard": espnet(position="L1a", state_size=[180, 240]),
+    "L1a 3x3 depthwise": espnet(position="L1a", convolution="depthwise", state_size=[180, 240]),
+    "L1a 3x3 shared": espnet(position="L1a", convolution="shared", state_size=[180, 240]),
+    "lambda 0": espnet(loss={"lambda_incons": 0}),
+    "lambda 100": espnet(loss={"lambda_incons": 100}),
+    "absolute": espnet(loss={"difference": "absolute"}),
+    "all classes": espnet(loss={"compared": "all"}),
+    "dilation 2": espnet(loss={"dilation": 2}),
+    "PReLU, fresh": espnet(init_from_convolution=False),
+    "tanh, fresh": espnet(init_from_convolution=False, activation="tanh"),
+    "street 10 %": espnet(share=0.1),
+    "street 20 %": espnet(share=0.2),
+    "street 50 %": espnet(share=0.5),
+    "SSNet start": ({"network": SSNET, "phases": single(500, 2e-3), "data": CAMVID}, None),
+    "SSNet": ({"network": SSNET, "phases": single(280, 1e-3), "data": CAMVID}, "SSNet start"),
+    "VSSNet": (
+        {
+            "network": SSNET | {"cell": {"position": "last", "kernel": 3, "state_size": [120, 160]}},
+            "phases": video(280, 1e-3),
+            "data": CAMVID,
+        },
+        "SSNet start",
+    ),
+}
+
+
+def checkpoint_of(name):
+    """Return where the checkpoint of an experiment lies."""
+    return WORK / f"{name.replace(' ', '_').replace(',', '').replace('%', 'percent')}.safetensors"
+
+
+def start_of(name) -> Checkpoint | None:
+    """Return the checkpoint that a run starts from."""
+    if name == TEACHER:
+        return import_weights(OFFICIAL)
+    return None if name is None else load_checkpoint(checkpoint_of(name))
+
+
+def run(name):
+    """Train and judge one experiment; returns its figures."""
+    config, start = EXPERIMENTS[name]
+    begin, output = time.monotonic(), checkpoint_of(name)
+    run_folder = output.with_suffix(".run")
+    checkpoint = train(
+        from_dict(TrainConfig, CALM | config), output, start_of(start), Hardware(), print, run_folder.exists()
+    )
+    engine = TorchEngine(checkpoint, "cpu")
+    report = evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)))
+    images = sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in config["phases"])
+    network = checkpoint.network
+    memory = sum(p.numel() for n, p in network.cell.named_parameters() if n not in ("h0", "c0")) if network.cell else 0
+    about = {"start": start, "images": images, "cell_parameters": memory, "config": config}
+    return report | about | {"minutes": round((time.monotonic() - begin) / 60, 1)}
+
+
+def known():
+    """Return the figures so far."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
+def main():
+    """Run what is missing. Another process may run other experiments meanwhile."""
+    starts = {start for _, start in EXPERIMENTS.values()}
+    for name in sys.argv[1:] or EXPERIMENTS:
+        if name not in known() or (name in starts and not checkpoint_of(name).is_file()):
+            report = run(name)
+            RESULTS.write_text(json.dumps(known() | {name: report}, indent=1) + "\n")
+            print(name, {key: report[key] for key in ("miou", "acc", "cons", "consw", "minutes")})
+
+
+if __name__ == "__main__":
+    main()

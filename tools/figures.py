@@ -1,0 +1,208 @@
+"""Measure everything that the documents state: ``make docs``. Writes results.md, figures.json and the pictures here.
+
+CamVid and the official weights are found through VIDSEG_DATA; without them their rows stay.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import plots
+import speed
+import stability
+from markdown import table
+from rendering import RENDERING
+
+from vidseg_ros.data.datasets import data_root
+from vidseg_ros.evaluation.counts import FIGURES as REPLAYED
+
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures.json"
+EXPERIMENTS = DOCS / "experiments.json"
+REPLAYS = DOCS / "replay_figures.json"  # of replay_figures.py
+OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
+SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+CPU = ("--device", "cpu")
+PLAIN = ("--engine", "torch", *CPU)
+TRUTH = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw", "VC8": "vc8", "VC16": "vc16"}
+MOTION = {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
+HYSTERESES = (0.0, 0.25, 0.5, 1.0)
+SIZES = ("480x360", "640x480", "1024x512")
+
+
+def vidseg(*arguments, json_file=None):
+    """Run a verb; returns its figures."""
+    command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments)]
+    subprocess.run([*command, *(["--json", str(json_file)] if json_file else [])], check=True)
+    return json.loads(json_file.read_text()) if json_file else None
+
+
+def measure(folder):
+    """Return all figures that can be measured here."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {"evaluate": {}, "demo": {}}
+    out = folder / "figures.json"
+    val = data_root() / "camvid" / "val"
+    checkpoints = dict(zip(SHIPPED, SHIPPED, strict=True))
+    if OFFICIAL.is_file():
+        checkpoints = {OFFICIAL.stem: folder / "official.safetensors"} | checkpoints
+        vidseg("import-weights", OFFICIAL, checkpoints[OFFICIAL.stem])
+    if val.is_dir():
+        for name, path in checkpoints.items():
+            values = vidseg("evaluate", path, "camvid/val", *PLAIN, json_file=out)
+            figures["evaluate"][name] = values | {"checkpoint": name}
+        figures["hysteresis"] = {
+            f"{name}, {value}": vidseg(
+                "evaluate", name, "camvid/val", "--hysteresis", value, "--no-temporal", *PLAIN, json_file=out
+            )
+            for name in SHIPPED
+            for value in HYSTERESES
+        }
+        answers = {name: stability.predict(name, "camvid/val") for name in SHIPPED}
+        figures["over_time"] = {name: stability.over_time(*answer) for name, answer in answers.items()}
+        figures["by_distance"] = {name: stability.by_distance(*answer) for name, answer in answers.items()}
+        demo = ("demo", "--output", folder / "camvid", *CPU)
+        figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
+    for size in SIZES:
+        demo = ("demo", "--output", folder / "street", "--size", size, *CPU)
+        figures["demo"][f"street world {size}"] = vidseg(*demo, json_file=out)
+        if size == SIZES[0]:
+            shutil.copy(folder / "street" / "demo.png", DOCS / "demo.png")
+    return figures
+
+
+def quality(figures, names=TRUTH):
+    """Return the table of what the checkpoints reach; ``names`` of the figures by what the table calls them."""
+    rows = [[name, *(f"{values[key]:.2f}" for key in names.values())] for name, values in figures.items()]
+    return table(["checkpoint", *names], rows)
+
+
+def gain(figures):
+    """Return one line: what the memory brings to the shipped pair."""
+    single, video = (figures[name] for name in SHIPPED)
+    cut = 100 * (1 - (100 - video["cons"]) / (100 - single["cons"]))
+    return (
+        f"inconsistency {100 - single['cons']:.2f} -> {100 - video['cons']:.2f} (cut by {cut:.0f} %), "
+        f"mIoU {video['miou'] - single['miou']:+.2f}, ConsW {video['consw'] - single['consw']:+.2f}"
+    )
+
+
+def experiment(names):
+    """Return a function from all experiments to the table of those in ``names``, as far as they were run."""
+
+    def rows(experiments):
+        header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
+        found = {name: experiments[name] for name in names if name in experiments}
+        if len(found) < 2:
+            return "Not run yet."
+        figures = {
+            name: [f"{values[key]:.2f}" for key in ("miou", "acc", "cons", "consw", "vc8")]
+            for name, values in found.items()
+        }
+        return table(header, [[name, f"{found[name]['cell_parameters']:,}", *figures[name]] for name in found])
+
+    return rows
+
+
+TABLES = {
+    "positions": experiment(
+        ["single", "single, seed 1", "L1a 11x11", "L1b 3x3", "L1b 3x3, seed 1", "L1c 5x5", "L1d 7x7"]
+    ),
+    "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
+    "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
+    "activations": experiment(["PReLU, fresh", "tanh, fresh"]),
+    "networks": experiment(["SSNet", "VSSNet"]),
+    "synthetic": experiment(["L1b 3x3", "street 10 %", "street 20 %", "street 50 %"]),
+}
+
+
+def per_class(figures):
+    """Return the table of intersection over union by class."""
+    classes = list(next(iter(figures.values()))["per_class"])
+    rows = [[name, *(f"{values['per_class'][c]:.1f}" for c in classes)] for name, values in figures.items()]
+    return table(["checkpoint", *classes], rows)
+
+
+def flicker(figures):
+    """Return the table of where labels flicker."""
+    edges = [0, *stability.EDGES]
+    names = [*(f"{low} to {high}" for low, high in pairwise(edges)), f"{edges[-1]} and more"]
+    area, single, video = figures[SHIPPED[0]][0], *(figures[name][1] for name in SHIPPED)
+    rows = [[name, *(f"{value:.2f}" for value in row)] for name, *row in zip(names, area, single, video, strict=True)]
+    sums = ["all", *(f"{sum(column):.2f}" for column in (area, single, video))]
+    return table(["pixels from a boundary", "of the area", *SHIPPED], [*rows, sums])
+
+
+def demo(figures):
+    """Return the table of the node over DDS: what became of the frames. How fast it was, docs/speed.py measures."""
+    keys = ("sent", "processed", "dropped", "rejected")
+    rows = [[name, *(values["frames"][key] for key in keys), values["resets"]] for name, values in figures.items()]
+    return table(["input", *keys, "resets"], rows)
+
+
+def replayed(figures):
+    """Return the table of the shipped pair in a replay, with the bootstrap intervals of all figures."""
+    pair, difference = figures["camvid"]["pair"], figures["camvid"]["difference"]
+
+    def cell(value, low, high, sign=""):
+        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+    rows = [
+        [title, *(cell(one[key], *one["intervals"][key]) for one in pair), cell(*difference[key].values(), "+")]
+        for key, title in REPLAYED.items()
+    ]
+    return table(["percent", *(one["checkpoint"] for one in pair), "difference"], rows)
+
+
+def long_replay(figures):
+    """Return what the replay of a long bag took."""
+    long = figures["long"]
+    return (
+        f"{long['frames']:,} frames of {long['size']}: {long['frames_per_second']} frames a second on "
+        f"{long['threads']} thread, {long['peak_mb']} MB at most, a report of {long['report_kb']} kB"
+    )
+
+
+def main():
+    """Measure, unless told ``--as-measured``, and write."""
+    if "--as-measured" not in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            FIGURES.write_text(json.dumps(measure(Path(folder)), indent=1) + "\n")
+    write(json.loads(FIGURES.read_text()), json.loads(EXPERIMENTS.read_text()))
+
+
+def write(figures, experiments):
+    """Draw the plots and write results.md."""
+    plots.plot_consistency(figures["over_time"])
+    plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
+    plots.plot_tradeoff({name: report for name, report in experiments.items() if "SSNet" not in name})
+    plots.plot_speed(speed.bars())
+    replays = json.loads(REPLAYS.read_text())
+    text = (DOCS / "results.in.md").read_text()
+    for key, value in {
+        "quality": quality(figures["evaluate"]),
+        "motion": quality(figures["evaluate"], MOTION),
+        "gain": gain(figures["evaluate"]),
+        "hysteresis": quality(figures["hysteresis"]),
+        "per_class": per_class(figures["evaluate"]),
+        "by_distance": flicker(figures["by_distance"]),
+        "demo": demo(figures["demo"]),
+        "cores": str(os.cpu_count()),
+        **{name: build(experiments) for name, build in TABLES.items()},
+        "replayed": replayed(replays),
+        "verdict": replays["camvid"]["verdict"],
+        "report_kb": str(replays["camvid"]["report_kb"]),
+        "long_replay": long_replay(replays),
+        "rendering": "{frames_per_second} frames of {size} a second".format(**json.loads(RENDERING.read_text())),
+        **speed.tables(),
+    }.items():
+        text = text.replace(f"{{{{{key}}}}}", value)
+    (DOCS / "results.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

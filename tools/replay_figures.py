@@ -1,0 +1,126 @@
+"""Measure what docs/replay.md states, into replay_figures.json: the shipped pair on CamVid val, and a long bag.
+
+python docs/replay_figures.py camvid     # needs VIDSEG_DATA; also replay_report.png
+python docs/replay_figures.py long       # a bag of 10,000 frames of the street world, at 160x120
+python docs/replay_figures.py viewing    # viewing.png alone: needs VIDSEG_DATA, pip install rerun-sdk, and Vulkan
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from vidseg_ros.data.datasets import find_dataset
+from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES
+from vidseg_ros.io.image_messages import image_data
+from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
+
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "replay_figures.json"
+PAIR = ("espnet_camvid", "espnet_l1b_camvid")
+FRAMES, SIZE = 10_000, (160, 120)
+VIEWED, WINDOW = 20, (1200, 640)  # frames, and the viewer's width and height
+SCENES = 100  # frames that are drawn; the bag repeats them there and back
+
+
+def replay(*arguments, cwd=None):
+    """Run the verb; returns its wall time in seconds and its peak memory in MB."""
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "vidseg_ros", "replay", *map(str, arguments)], check=True, cwd=cwd)
+    return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def camvid(folder):
+    """Return the figures of the shipped pair on CamVid val, at 15 Hz, with its report's size."""
+    val = find_dataset("camvid/val")
+    checkpoints = ("--checkpoint", PAIR[0], "--compare", PAIR[1])
+    data = ("frames", "--labels", "labels", "--fps", 15)
+    replay(*data, *checkpoints, "--output", folder, cwd=val)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    keys = ("checkpoint", "intervals")
+    names = metrics["compare"]["difference"]
+    pair = [{key: found[key] for key in (*keys, *names)} for found in (metrics, metrics["compare"])]
+    screenshot(folder / "report.html", DOCS / "replay_report.png")
+    return {
+        "pair": pair,
+        "difference": names,
+        "verdict": metrics["compare"]["verdict"],
+        "frames": metrics["frames"],
+        "report_kb": round((folder / "report.html").stat().st_size / 1000),
+    }
+
+
+def screenshot(page, picture):
+    """Take a picture of the report, where a browser is installed ($BROWSER, or chromium)."""
+    browser = os.environ.get("BROWSER", "chromium")
+    command = [browser, "--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=940,2600"]
+    try:
+        subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no picture of the report: {error}")
+
+
+def viewing(folder):
+    """Take a picture of a recorded bag in Rerun ($RERUN, or rerun)."""
+    val, picture = find_dataset("camvid/val"), DOCS / "viewing.png"
+    replay("frames", "--checkpoint", PAIR[1], "--frames", VIEWED, "--output", folder, cwd=val)
+    bag = folder / "frames/bag/bag.mcap"
+    options = ["--headless", "--window-size", "{}x{}".format(*WINDOW), "--hide-welcome-screen"]
+    command = [os.environ.get("RERUN", "rerun"), bag, *options, "--screenshot-to", picture]
+    subprocess.run(command, check=True, env={**os.environ, "RUST_LOG": "error"})  # no messages over the picture
+    shown = cv2.imread(str(picture))  # at the scale of a fine screen
+    cv2.imwrite(str(picture), cv2.resize(shown, WINDOW, interpolation=cv2.INTER_AREA))
+
+
+def long_bag(path):
+    """Write a bag of FRAMES raw images."""
+    world = StreetWorld(StreetWorldConfig(width=SIZE[0], height=SIZE[1]))
+    scenes = [world.frame(index).rgb for index in range(SCENES)]
+    order = [*range(SCENES), *range(SCENES - 2, 0, -1)]
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/image", IMAGE_TYPE, typestore=TYPES)
+        for index in range(FRAMES):
+            stamp = round(index / 15 * 1e9)
+            rgb = np.ascontiguousarray(scenes[order[index % len(order)]])
+            writer.write(connection, stamp, image_data(rgb, "rgb8", stamp, "camera"))
+
+
+def long(folder):
+    """Return frames a second and peak memory of a long bag; the network runs at the size of the frames."""
+    long_bag(folder / "bag")
+    size = "{}x{}".format(*SIZE)
+    options = ("--size", size, "--threads", 1)  # at this size, threads wait for each other more than they work
+    seconds, memory = replay(folder / "bag", "--checkpoint", PAIR[1], *options, "--output", folder / "out")
+    metrics = json.loads((folder / "out/metrics.json").read_text())
+    return {
+        "frames": metrics["frames"],
+        "size": size,
+        "frames_per_second": round(metrics["frames"] / seconds, 1),
+        "peak_mb": round(memory),
+        "report_kb": round((folder / "out/report.html").stat().st_size / 1000),
+        "threads": 1,
+    }
+
+
+def main():
+    """Measure what is asked for; the other figures stay."""
+    if sys.argv[1] == "viewing":
+        with tempfile.TemporaryDirectory() as folder:
+            return viewing(Path(folder))
+    measure = {"camvid": camvid, "long": long}[sys.argv[1]]
+    with tempfile.TemporaryDirectory() as folder:
+        found = {sys.argv[1]: measure(Path(folder))}
+    figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+    FIGURES.write_text(json.dumps(figures | found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Measure engines and node, and the quality that each engine keeps: ``make benchmark``. Writes speed.json here.
+
+CamVid is found through VIDSEG_DATA. Nothing else should run meanwhile. ``tables`` turns the figures into Markdown.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from markdown import table
+
+from vidseg_ros.benchmark import UNTUNED
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
+
+DOCS = Path(__file__).parent
+SPEED = DOCS / "speed.json"
+SOAK = DOCS / "soak.json"  # of make soak
+SIZES = ("480x360", "1024x512")
+LOWER = "openvino:bf16"
+CAMERAS = "1,8"
+NODE_SIZES = "640x480,1024x512"
+RIG = ("--cameras", "1,4,8", "--rate", 30, "--frames", 300)  # more than the network takes
+
+
+def vidseg(*arguments, out, **environment):
+    """Run a verb; returns its figures."""
+    command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)]
+    subprocess.run(command, check=True, env=os.environ | environment)
+    return json.loads(out.read_text())
+
+
+def int8(path, size, *words):
+    """Export the shipped network in int8; returns ``path``."""
+    command = [
+        "export",
+        DEFAULT_CHECKPOINT,
+        path,
+        "--format",
+        "openvino",
+        "--int8",
+        "camvid/train",
+        "--size",
+        size,
+        *words,
+    ]
+    subprocess.run([sys.executable, "-m", "vidseg_ros", *map(str, command)], check=True)
+    return path
+
+
+def measure(folder):
+    """Return all figures."""
+    out = folder / "figures.json"
+    files = {size: int8(folder / f"int8_{size}.xml", size, "--hysteresis", 0) for size in SIZES}  # as the reference
+    figures = {"benchmark": {}, "quality": {}}
+    for size, path in files.items():
+        engines = f"torch,openvino,onnxruntime,{LOWER},{path}"
+        figures["benchmark"][size] = vidseg("benchmark", "--engines", engines, "--sizes", size, out=out)
+    cameras = ("--engines", f"openvino,{LOWER}", "--cameras", CAMERAS, "--sizes", SIZES[0])
+    figures["cameras"] = vidseg("benchmark", *cameras, out=out)
+    figures["node"] = vidseg("benchmark", "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out)
+    figures["rig"] = vidseg("benchmark", "--node", "--engines", LOWER, "--sizes", SIZES[0], *RIG, out=out)
+    figures["spin"] = {
+        f"{where}, {turns} turns": spinning(turns, where == "busy", out)
+        for where in ("quiet", "busy")
+        for turns in (UNTUNED["GOMP_SPINCOUNT"], os.environ["GOMP_SPINCOUNT"])
+    }
+    for name, words in {
+        "torch": ("--engine", "torch"),
+        "openvino": ("--engine", "openvino"),
+        "onnxruntime": ("--engine", "onnxruntime"),
+        LOWER: ("--engine", "openvino", "--precision", "bf16"),
+    }.items():
+        figures["quality"][name] = vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", *words, out=out)
+    figures["quality"]["openvino int8"] = vidseg("evaluate", int8(folder / "int8.xml", SIZES[0]), "camvid/val", out=out)
+    return json.loads(json.dumps(figures).replace(str(folder), ""))
+
+
+def spinning(turns, busy, out):
+    """Return the milliseconds of a step of PyTorch whose waiting threads spin so often."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+    try:
+        words = ("benchmark", "--engines", "torch", "--sizes", SIZES[0], "--rounds", 3)
+        *_, result = vidseg(*words, out=out, GOMP_SPINCOUNT=turns)["results"]
+    finally:
+        if other:
+            other.kill()
+            other.wait()
+    return result["ms_p50"]
+
+
+def name_of(result):
+    """Return what the tables call an engine."""
+    if result["engine"].endswith(".xml"):
+        return "openvino int8"
+    return result["engine"] + ("" if result["precision"] == "f32" else f":{result['precision']}")
+
+
+def engines(figures):
+    """Return the table of engines by size."""
+    rows = [
+        [
+            result["size"],
+            name_of(result),
+            f"{result['ms_p50']:.1f}",
+            f"{result['ms_p95']:.1f}",
+            f"{result['ratio']:.2f}",
+            f"{result['label_agreement']:.3f}",
+            f"{result['peak_rss_mb']:.0f}",
+        ]
+        for run in figures["benchmark"].values()
+        for result in run["results"]
+    ]
+    return table(["size", "engine", "ms p50", "ms p95", "ratio", "equal labels, %", "peak MB"], rows)
+
+
+def bars():
+    """Return by size the floor of the machine and each engine's milliseconds, for the plot."""
+    return {
+        size: (run["floor_ms"][size], [(name_of(result), result["ms_p50"]) for result in run["results"]])
+        for size, run in json.loads(SPEED.read_text())["benchmark"].items()
+    }
+
+
+def floors(figures):
+    """Return one line about the floor of the machine."""
+    parts = [
+        f"{size}: {run['gmacs'][size]:.2f} G multiply-adds, {run['floor_ms'][size]:.1f} ms at the "
+        f"{run['floor']['gflops']:.0f} GFLOP/s of a matrix product"
+        for size, run in figures["benchmark"].items()
+    ]
+    return "; ".join(parts)
+
+
+def cameras(figures):
+    """Return the table of several cameras in one step."""
+    rows = [
+        [name_of(result), result["cameras"], f"{result['ms_p50']:.1f}", f"{result['ms_p50'] / result['cameras']:.1f}"]
+        for result in figures["cameras"]["results"]
+        if result["engine"] != "reference"
+    ]
+    return table(["engine", "cameras", "ms p50", "ms p50 a camera"], rows)
+
+
+def node(figures):
+    """Return the table of the node."""
+    parts = ("latency_ms", "transport_ms", "queue_ms", "read_ms", "model_ms", "publish_ms", "overhead_percent")
+    rows = [
+        [result["size"], name_of(result)]
+        + [f"{result[part]['p50']:.1f} / {result[part]['p95']:.1f}" for part in parts]
+        + [result["first_label_s"], f"{result['cpu_percent']:.0f} %", result["frames"]["dropped"]]
+        for result in figures["node"]["results"]
+    ]
+    named = ["latency", "transport", "queue", "read", "model", "publish", "overhead %"]
+    return table(["size", "engine", *named, "first label, s", "CPU", "dropped"], rows)
+
+
+def rig(figures):
+    """Return the table of several cameras that send more than the network takes."""
+    rows = []
+    for result in figures["rig"]["results"]:
+        counts, frames = result["labels_by_camera"], result["frames"]
+        answered = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else counts[0]
+        latency = f"{result['latency_ms']['p50']:.1f} / {result['latency_ms']['p95']:.1f}"
+        rows.append([result["cameras"], frames["sent"], frames["dropped"], answered, latency])
+    return table(["cameras", "sent", "dropped", "labels of a camera", "latency, ms"], rows)
+
+
+def spin(figures):
+    """Return what a step of PyTorch takes by how long its threads spin."""
+    rows = [[name, f"{milliseconds:.1f}"] for name, milliseconds in figures["spin"].items()]
+    return table(["machine, spinning", "ms p50"], rows)
+
+
+def quality(figures):
+    """Return the table of what each engine keeps of the quality."""
+    keys = ("miou", "acc", "cons", "consw")
+    rows = [[name, *(f"{values[key]:.2f}" for key in keys)] for name, values in figures["quality"].items()]
+    return table(["engine", "mIoU", "Acc", "Cons", "ConsW"], rows)
+
+
+def soak():
+    """Return the least and the most memory of the long run."""
+    (result,) = json.loads(SOAK.read_text())["results"]
+    return f"{min(result['rss_mb'])} to {max(result['rss_mb'])}"
+
+
+def tables():
+    """Return the Markdown of everything that was measured, by its place in results.in.md."""
+    figures = json.loads(SPEED.read_text())
+    builders = {
+        "engines": engines,
+        "floors": floors,
+        "cameras": cameras,
+        "node": node,
+        "rig": rig,
+        "spin": spin,
+        "engine_quality": quality,
+    }
+    return {name: build(figures) for name, build in builders.items()} | {"soak": soak()}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        SPEED.write_text(json.dumps(measure(Path(scratch)), indent=1) + "\n")

@@ -1,1 +1,0 @@
-"""Bags and image messages without ROS."""

@@ -1,0 +1,1 @@
+"""Networks with their weights on disk."""

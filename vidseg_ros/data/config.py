@@ -1,0 +1,45 @@
+"""Where clips come from, and how a camera moves over stills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from vidseg_ros.errors import UserError
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """The random camera over a still (data/stills.py). Speeds and spreads are standard deviations."""
+
+    zoom_range: tuple[float, float] = (0.75, 2.0)  # of the first frame; 1 shows the still at its own scale
+    zoom_speed: float = 0.03  # per frame; also the mean: a camera in a car drives forward more often than not
+    shift_speed: float = 0.004  # of the image width, per frame
+    roll_speed: float = 0.003  # radians per frame
+    tilt: float = 0.05  # perspective: change of scale from the centre of the frame to its edge
+    jitter: float = 0.3  # of each frame's speed, relative
+    exposure: float = 0.25  # of the clip's gain, logarithmic
+    flicker: float = 0.06  # of each frame's gain, logarithmic
+    noise: float = 6.0  # grey levels; the largest that a clip draws
+    blur: float = 0.15  # share of the clips that are blurred
+    shadows: float = 0.3  # share of the clips with a shadow that moves
+    occluders: float = 0.3  # share of the clips in which something from another still passes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.zoom_range[0] <= self.zoom_range[1]:
+            raise UserError(f"augmentation.zoom_range is {self.zoom_range}; give two rising numbers above 0")
+        for item in fields(self)[1:]:
+            if getattr(self, item.name) < 0:
+                raise UserError(f"augmentation.{item.name} is {getattr(self, item.name)}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where clips come from (data/mixture.py), and how often."""
+
+    source: str  # "street" for the street world, or a data set: a folder, or one below $VIDSEG_DATA
+    share: float = 1.0  # of the clips, relative to the shares of the other sources
+    stills: bool = True  # make clips from single labelled frames; False takes consecutive frames
+
+    def __post_init__(self) -> None:
+        if self.share < 0:
+            raise UserError(f"data.share is {self.share}; it must not be negative")

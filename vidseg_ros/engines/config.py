@@ -1,0 +1,29 @@
+"""What runs the network, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidseg_ros.errors import UserError
+from vidseg_ros.schema import require_one_of
+
+ENGINES = ("auto", "torch", "compiled", "cudagraph", "onnxruntime", "openvino", "tensorrt")
+ENGINE_PRECISIONS = ("f32", "bf16", "f16")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What runs the network, and where."""
+
+    engine: str = "auto"  # the fastest that is installed for the device
+    device: str = "auto"  # the first GPU, or the CPU
+    threads: int = 0  # of the CPU; 0: as many as the runtime sees fit
+    precision: str = "f32"  # of the arithmetic; the lower ones trade a few labels for speed
+    hysteresis: float | None = None  # logits by which a new label must beat the last one; None: as the checkpoint says
+
+    def __post_init__(self) -> None:
+        require_one_of("engine", self.engine, ENGINES)
+        require_one_of("precision", self.precision, ENGINE_PRECISIONS)
+        for key in ("threads", "hysteresis"):
+            if (getattr(self, key) or 0) < 0:
+                raise UserError(f"{key} is {getattr(self, key)}; it must not be negative")

@@ -1,0 +1,100 @@
+"""The worst moments of a video, as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidseg_ros.files import write_atomic
+from vidseg_ros.flow.motion import Motion
+from vidseg_ros.labels import IGNORE
+
+KEPT = 4
+APART = 15  # frames between two moments
+QUALITY = 85  # of the JPEG files
+WHITE, BLACK, GREY = 255, 0, 128
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One frame: predicted ids uint8 (H, W), their colours over the picture (H, W, 3), true ids where known."""
+
+    labels: NDArray[np.uint8]
+    overlay: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, eq=False)
+class WorstFrame:
+    """Two frames between which labels changed that should not have: ``share`` of the pixels that should stay."""
+
+    frame: int
+    seconds: float
+    share: float
+    picture: bytes  # JPEG
+
+    def save(self, path: Path) -> None:
+        """Write the picture. Raises UserError."""
+        write_atomic(path, self.picture)
+
+
+def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pixels changed their predicted label, and which ones may, bool (H, W) each.
+
+    With ground truth as in Figure 3 of the F2F paper: a pixel may change where the true label does (or is unknown).
+    Without, a pixel may change that is hidden in the next frame, and labels are compared along the flow; without
+    ``motion`` too, nothing is known and all may change.
+    """
+    changed = before.labels != now.labels
+    if before.truth is not None and now.truth is not None:
+        return changed, (before.truth != now.truth) | (now.truth == IGNORE)
+    if motion is None:
+        return changed, np.ones_like(changed)
+    columns, rows = np.meshgrid(np.arange(now.labels.shape[1]), np.arange(now.labels.shape[0]))
+    flow = motion.flow.numpy()
+    there = cv2.remap(
+        now.labels,
+        (columns + flow[..., 0]).astype(np.float32),
+        (rows + flow[..., 1]).astype(np.float32),
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return before.labels != there, ~motion.seen.numpy()
+
+
+class WorstFrames:
+    """Keeps the KEPT worst moments of a video, not two of the same instant."""
+
+    def __init__(self) -> None:
+        self.worst: list[WorstFrame] = []
+
+    def consider(self, frame: int, seconds: float, before: Look, now: Look, motion: Motion | None) -> None:
+        """Take a pair of frames in, if it is worse than what is kept."""
+        changed, free = inconsistency(before, now, motion)
+        share = float((changed & ~free).sum() / max(int((~free).sum()), 1))
+        near = [moment for moment in self.worst if frame - moment.frame < APART]
+        rivals = near or (self.worst[-1:] if len(self.worst) == KEPT else [])
+        if share == 0 or any(moment.share >= share for moment in rivals):
+            return
+        picture = _encode(_panel(before, now, changed, free))
+        kept = [moment for moment in self.worst if moment not in rivals]
+        self.worst = sorted([*kept, WorstFrame(frame, seconds, share, picture)], key=lambda m: (-m.share, m.frame))
+
+
+def _panel(before: Look, now: Look, changed: NDArray[np.bool_], free: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Put both frames over the map of changes (white) and that of the pixels that may change (white)."""
+    maps = [
+        np.repeat(np.where(mask, WHITE, BLACK)[..., None], 3, axis=2).astype(np.uint8)
+        for mask in (changed & ~free, free)
+    ]
+    rows = [np.hstack([before.overlay, now.overlay]), np.hstack(maps)]
+    return np.vstack([rows[0], np.full((2, rows[0].shape[1], 3), GREY, np.uint8), rows[1]])
+
+
+def _encode(rgb: NDArray[np.uint8]) -> bytes:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return data.tobytes()

@@ -1,0 +1,1 @@
+"""Optical flow between frames: estimated, exact or learned, and what follows it."""

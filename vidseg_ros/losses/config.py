@@ -1,0 +1,29 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidseg_ros.errors import UserError
+from vidseg_ros.schema import require_one_of
+
+DIFFERENCES = ("squared", "absolute")
+COMPARED = ("label", "all")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Cross entropy and the inconsistency loss (F2F paper, equations (1) to (6), and its public code)."""
+
+    weight_power: float = 1.0  # of the class weights 1 / ln(1.10 + p); 0: all classes count alike
+    lambda_incons: float = 10.0
+    difference: str = "squared"
+    compared: str = "label"  # the probability of the true class, or of all classes
+    dilation: int = 0  # pixels around a change of the truth that are left out; the public code takes 2
+
+    def __post_init__(self) -> None:
+        require_one_of("loss.difference", self.difference, DIFFERENCES)
+        require_one_of("loss.compared", self.compared, COMPARED)
+        for key in ("weight_power", "lambda_incons", "dilation"):
+            if getattr(self, key) < 0:
+                raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")

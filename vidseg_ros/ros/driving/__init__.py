@@ -1,0 +1,1 @@
+"""Nodes around driving: driver, evaluator, simulator."""

@@ -1,0 +1,87 @@
+"""Typed configuration from plain data: frozen dataclasses, validated when made."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Collection
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from vidseg_ros.errors import UserError
+
+T = TypeVar("T")
+
+
+def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
+    """Raise UserError unless ``value`` is in ``allowed``."""
+    if value not in allowed:
+        raise UserError(f"{key} is {value!r}; use one of {', '.join(map(str, allowed))}")
+
+
+def require_positive(**values: float) -> None:
+    """Raise UserError for the first value that is not above zero."""
+    for key, value in values.items():
+        if not value > 0:
+            raise UserError(f"{key} is {value}; it must be above 0")
+
+
+def load_yaml(path: Path, cls: type[T]) -> T:
+    """Read a ``cls`` from a YAML file."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"config '{path}' is not valid YAML: {error}") from error
+    return from_dict(cls, data or {})
+
+
+def from_dict(cls: type[T], data: object, where: str = "") -> T:
+    """Build the dataclass ``cls`` from plain data as JSON and YAML have it; ``where`` names it in errors.
+
+    Raises UserError for a key that does not exist (naming the nearest one) or a value of another type.
+    """
+    if not isinstance(data, dict):
+        raise UserError(f"{where or cls.__name__} is {data!r}; expected keys and values")
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    for key in data:
+        if key not in known:
+            nearest = get_close_matches(str(key), known, 1) or known
+            raise UserError(f"unknown key '{where}{key}'; did you mean '{where}{nearest[0]}'?")
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name not in data and item.default is MISSING and item.default_factory is MISSING:
+            raise UserError(f"{where}{item.name} is missing in {where.rstrip('.') or cls.__name__}; give it a value")
+    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in data.items()})
+
+
+def _convert(kind: Any, value: object, where: str) -> Any:
+    """Check ``value`` against the type ``kind``; make dataclasses of dicts, tuples of lists and floats of ints."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        inner = next(k for k in typing.get_args(kind) if k is not type(None))
+        return None if value is None else _convert(inner, value, where)
+    if is_dataclass(kind):
+        return from_dict(typing.cast("type[Any]", kind), value, f"{where}.")
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return _convert_tuple(typing.get_args(kind), value, where)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = typing.get_origin(kind) or kind
+    if plain is tuple:
+        raise UserError(f"{where} is {value!r}; expected a list")
+    if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
+        raise UserError(f"{where} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+    return value
+
+
+def _convert_tuple(kinds: tuple[Any, ...], value: Collection[object], where: str) -> tuple[Any, ...]:
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise UserError(f"{where} has {len(value)} values; expected {len(kinds)}")
+    return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
