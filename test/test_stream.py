@@ -5,10 +5,10 @@ import torch
 from test.conftest import CPU, SIZE, tiny_network, wakeful
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines import Prediction, TorchEngine
-from vidseg_ros.io.frame import Frame
+from vidseg_ros.io.frame import Frame, nanoseconds
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import unroll
-from vidseg_ros.stream import FrameStream, StreamConfig, step_together
+from vidseg_ros.stream import FrameStream, StreamConfig, segment_together
 
 WIDTH, HEIGHT = SIZE
 
@@ -37,7 +37,13 @@ def picture(height=20, width=30):
 
 
 def frame(stamp=0.0, rgb=None, **setup):
-    return Frame(picture() if rgb is None else rgb, stamp, **setup)
+    return Frame(picture() if rgb is None else rgb, nanoseconds(stamp), **setup)
+
+
+def timed(setup):
+    """With the times, given in seconds, in nanoseconds."""
+    times = {key: nanoseconds(setup[key]) for key in ("stamp", "elapsed") if setup.get(key) is not None}
+    return setup | times
 
 
 def age(result):
@@ -57,7 +63,7 @@ def engine():
 def test_state_is_carried():
     engine = FakeEngine()
     stream = FrameStream(engine)
-    results = [stream.step(frame(0.1 * i)) for i in range(3)]
+    results = [stream.segment(frame(0.1 * i)) for i in range(3)]
     assert [states for _, states, _ in engine.calls] == [[None], [1], [2]]
     assert [age(result) for result in results] == [1, 2, 3]
     assert [result.reset for result in results] == ["", "", ""]
@@ -73,30 +79,30 @@ def test_state_is_carried():
         ({"rgb": picture(21, 30)}, "resolution changed from 30x20 to 30x21"),
         ({"frame_id": "rear"}, "frame_id changed from 'front' to 'rear'"),
         ({"encoding": "bayer"}, "encoding changed from 'rgb' to 'bayer'"),
-        ({"stamp": 1.6, "step": 0.6}, "time jumped by 0.600 s (max_gap is 0.5 s)"),
-        ({"stamp": 1.6, "step": -0.2}, "time ran back by 0.200 s"),
-        ({"stamp": 0.9, "step": 0.1}, "time ran back by 0.100 s"),
+        ({"stamp": 1.6, "elapsed": 0.6}, "time jumped by 0.600 s (max_gap is 0.5 s)"),
+        ({"stamp": 1.6, "elapsed": -0.2}, "time ran back by 0.200 s"),
+        ({"stamp": 0.9, "elapsed": 0.1}, "time ran back by 0.100 s"),
     ],
 )
 def test_breaks_reset(change, reason):
     before = {"stamp": 1.0, "rgb": picture(), "frame_id": "front", "encoding": "rgb"}
     stream = FrameStream(FakeEngine())
-    stream.step(Frame(**before))
-    result = stream.step(Frame(**before | change))
+    stream.segment(Frame(**timed(before)))
+    result = stream.segment(Frame(**timed(before | change)))
     assert (age(result), result.reset) == (1, reason)
-    following = stream.step(Frame(**before | change | {"step": None}))
+    following = stream.segment(Frame(**timed(before | change | {"elapsed": None})))
     assert (age(following), following.reset) == (2, "")
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"stamp": 1.5}, {"stamp": 1.001}, {"rgb": 255 - picture()}, {"stamp": 3.0, "step": 0.1}]
+    "change", [{}, {"stamp": 1.5}, {"stamp": 1.001}, {"rgb": 255 - picture()}, {"stamp": 3.0, "elapsed": 0.1}]
 )
 def test_what_continues_does_not_reset(change):
     """Equal stamps continue, and so does a camera that ran on while frames were dropped."""
     before = {"stamp": 1.0, "rgb": picture(), "frame_id": "front", "encoding": "rgb"}
     stream = FrameStream(FakeEngine())
-    stream.step(Frame(**before))
-    result = stream.step(Frame(**before | change))
+    stream.segment(Frame(**timed(before)))
+    result = stream.segment(Frame(**timed(before | change)))
     assert (age(result), result.reset) == (2, "")
 
 
@@ -104,21 +110,21 @@ def test_max_gap_is_configured():
     patient = FrameStream(FakeEngine(), StreamConfig(max_gap=2.0))
     hasty = FrameStream(FakeEngine(), StreamConfig(max_gap=0.01))
     for stream, expected in ((patient, 2), (hasty, 1)):
-        stream.step(frame(0.0))
-        assert age(stream.step(frame(1.9))) == expected
+        stream.segment(frame(0.0))
+        assert age(stream.segment(frame(1.9))) == expected
 
 
 def test_reset_forgets_time_and_setup_too():
     stream = FrameStream(FakeEngine())
-    stream.step(frame(5.0))
+    stream.segment(frame(5.0))
     stream.reset()
-    result = stream.step(frame(1.0, picture(40, 50), frame_id="other"))
+    result = stream.segment(frame(1.0, picture(40, 50), frame_id="other"))
     assert (age(result), result.reset) == (1, "")
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 30), (37, 51), (101, 33), (16, 32), (5, 7)])
 def test_results_have_the_resolution_of_the_frame(height, width):
-    result = FrameStream(FakeEngine()).step(frame(0.0, picture(height, width)), confidence=True)
+    result = FrameStream(FakeEngine()).segment(frame(0.0, picture(height, width)), confidence=True)
     for plane, values in ((result.labels, {0, 1}), (result.confidence, {254, 255})):
         assert (plane.shape, plane.dtype) == ((height, width), np.uint8)
         assert set(np.unique(plane)) == values, "ids are never mixed"
@@ -130,7 +136,7 @@ def test_results_have_the_resolution_of_the_frame(height, width):
 @pytest.mark.parametrize(("size", "expected"), [(None, (16, 32)), ((48, 24), (24, 48))])
 def test_the_network_sees_its_own_size(size, expected):
     engine = FakeEngine()
-    FrameStream(engine, StreamConfig(size=size)).step(frame())
+    FrameStream(engine, StreamConfig(size=size)).segment(frame())
     frames, _, _ = engine.calls[0]
     assert (frames.shape, frames.dtype) == ((1, *expected, 3), np.uint8)
 
@@ -138,8 +144,8 @@ def test_the_network_sees_its_own_size(size, expected):
 def test_confidence_only_when_asked():
     engine = FakeEngine()
     stream = FrameStream(engine)
-    assert stream.step(frame()).confidence is None
-    assert stream.step(frame(), confidence=True).confidence is not None
+    assert stream.segment(frame()).confidence is None
+    assert stream.segment(frame(), confidence=True).confidence is not None
     assert [asked for _, _, asked in engine.calls] == [False, True]
 
 
@@ -148,8 +154,10 @@ def test_cameras_share_a_batch_and_keep_their_memory_apart():
     streams = [FrameStream(engine) for _ in range(3)]
     sizes = [(20, 30), (41, 27), (16, 32)]
     for stamp in (0.0, 0.1):
-        step_together(streams, [frame(stamp, picture(*size)) for size in sizes])
-    results = step_together(streams, [frame(s, picture(*size)) for s, size in zip((0.2, 9.0, 0.2), sizes, strict=True)])
+        segment_together(streams, [frame(stamp, picture(*size)) for size in sizes])
+    results = segment_together(
+        streams, [frame(s, picture(*size)) for s, size in zip((0.2, 9.0, 0.2), sizes, strict=True)]
+    )
     assert [age(result) for result in results] == [3, 1, 3]
     assert [bool(result.reset) for result in results] == [False, True, False]
     assert [result.labels.shape for result in results] == sizes
@@ -160,8 +168,8 @@ def test_cameras_of_different_network_sizes_are_batched_by_size():
     engine = FakeEngine()
     sizes = [None, (48, 24), None]
     streams = [FrameStream(engine, StreamConfig(size=size)) for size in sizes]
-    streams[0].step(frame(0.0))
-    results = step_together(streams, [frame(0.1, picture(20 + i, 30)) for i in range(3)])
+    streams[0].segment(frame(0.0))
+    results = segment_together(streams, [frame(0.1, picture(20 + i, 30)) for i in range(3)])
     assert [frames.shape[:3] for frames, _, _ in engine.calls[1:]] == [(2, 16, 32), (1, 24, 48)]
     assert [(age(result), len(result.labels)) for result in results] == [(2, 20), (1, 21), (1, 22)]
 
@@ -173,7 +181,7 @@ def agreement(first, second):
 def test_a_stream_is_the_unrolled_network(engine):
     video = noise(20)
     stream = FrameStream(engine)
-    results = [stream.step(Frame(rgb, i / 15)).labels for i, rgb in enumerate(video)]
+    results = [stream.segment(Frame(rgb, nanoseconds(i / 15))).labels for i, rgb in enumerate(video)]
     with torch.inference_mode():
         logits, _ = unroll(wakeful(), torch.from_numpy(video).permute(0, 3, 1, 2)[:, None])
         single = torch.cat([wakeful()(torch.from_numpy(rgb).permute(2, 0, 1)[None])[0] for rgb in video])
@@ -189,9 +197,9 @@ def test_cameras_together_equal_cameras_alone(engine):
     together = [FrameStream(engine) for _ in sizes]
     alone = [FrameStream(engine) for _ in sizes]
     for t in range(5):
-        frames = [Frame(video[t], stamp[t]) for video, stamp in zip(videos, stamps, strict=True)]
-        joint = step_together(together, frames, confidence=True)
-        single = [stream.step(f, confidence=True) for stream, f in zip(alone, frames, strict=True)]
+        frames = [Frame(video[t], nanoseconds(stamp[t])) for video, stamp in zip(videos, stamps, strict=True)]
+        joint = segment_together(together, frames, confidence=True)
+        single = [stream.segment(f, confidence=True) for stream, f in zip(alone, frames, strict=True)]
         assert [bool(r.reset) for r in joint] == [False, t == 2, False]
         assert [r.reset for r in joint] == [r.reset for r in single]
         assert agreement([r.labels for r in joint], [r.labels for r in single]) > 0.999
@@ -202,7 +210,7 @@ def test_cameras_together_equal_cameras_alone(engine):
 
 def test_confidence_is_the_probability_of_the_label(engine):
     (rgb,) = noise(1)
-    result = FrameStream(engine).step(Frame(rgb, 0.0), confidence=True)
+    result = FrameStream(engine).segment(Frame(rgb, 0), confidence=True)
     with torch.inference_mode():
         probability = wakeful()(torch.from_numpy(rgb).permute(2, 0, 1)[None])[0].softmax(1).amax(1)[0]
     expected = np.rint(255 * probability.numpy())
@@ -217,4 +225,4 @@ def test_other_networks_stream_too(position):
     engine = TorchEngine(Checkpoint(tiny_network(position), CAMVID), CPU)
     stream = FrameStream(engine)
     for i, rgb in enumerate(noise(2)):
-        assert stream.step(Frame(rgb, i / 15)).labels.max() < len(CAMVID)
+        assert stream.segment(Frame(rgb, nanoseconds(i / 15))).labels.max() < len(CAMVID)

@@ -25,7 +25,7 @@ def predict(checkpoint, dataset):
     frames = open_dataset(dataset, network.labels)
     clips = [frame.read() for frame in frames]
     labels = [
-        stream.step(Frame(clip.frames[0], frame.stamp, frame.sequence)).labels
+        stream.segment(Frame(clip.frames[0], frame.stamp, frame.sequence)).labels
         for clip, frame in zip(clips, frames, strict=True)
     ]
     return [frame.stamp for frame in frames], np.stack(labels), np.concatenate([clip.labels for clip in clips])

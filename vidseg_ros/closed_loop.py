@@ -16,7 +16,7 @@ from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.engines import Engine
 from vidseg_ros.evaluation.scores import Scores
-from vidseg_ros.io.frame import Frame
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID, LabelSet, translation
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
@@ -83,7 +83,7 @@ class Network:
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Segment the picture."""
-        return self._stream.step(Frame(frame.rgb, frame.stamp)).labels, frame.stamp
+        return self._stream.step(frame.rgb, nanoseconds(frame.stamp)), frame.stamp
 
 
 @contextmanager

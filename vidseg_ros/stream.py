@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.frame import Frame, discontinuity, resize
+from vidseg_ros.io.frame import MAX_GAP, Frame, discontinuity, resize
 from vidseg_ros.schema import require_positive
 
 
@@ -22,7 +22,7 @@ from vidseg_ros.schema import require_positive
 class StreamConfig:
     """When a stream forgets its past, and at which size its network runs."""
 
-    max_gap: float = 0.5  # seconds between frames beyond which the state is reset
+    max_gap: float = MAX_GAP  # seconds between frames beyond which the state is reset
     size: tuple[int, int] | None = None  # (width, height) of the network input; None: as the network was trained
 
     def __post_init__(self) -> None:
@@ -55,9 +55,21 @@ class FrameStream:
         self.state: Any = None
         self._last: Frame | None = None
 
-    def step(self, frame: Frame, confidence: bool = False) -> Segmentation:
-        """Segment the next frame."""
-        return step_together([self], [frame], confidence)[0]
+    def step(self, rgb: NDArray[np.uint8], stamp: int) -> NDArray[np.uint8]:
+        """Ids uint8 (H, W) of the next frame, RGB uint8 (H, W, 3), taken at ``stamp`` in nanoseconds.
+
+        Raises UserError for what is no picture or no whole number.
+        """
+        if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            what = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise UserError(f"rgb is {what}; give a picture as uint8 (height, width, 3)")
+        if isinstance(stamp, bool) or not isinstance(stamp, int | np.integer):
+            raise UserError(f"stamp is {stamp!r}; give whole nanoseconds, such as time.time_ns()")
+        return self.segment(Frame(rgb, int(stamp))).labels
+
+    def segment(self, frame: Frame, confidence: bool = False) -> Segmentation:
+        """Labels of the next frame, and what is known of them."""
+        return segment_together([self], [frame], confidence)[0]
 
     def reset(self) -> None:
         """Forget the past."""
@@ -86,7 +98,7 @@ class FrameStream:
         return resize(frame.rgb, size, cv2.INTER_LINEAR)
 
 
-def step_together(
+def segment_together(
     streams: Sequence[FrameStream], frames: Sequence[Frame], confidence: bool = False
 ) -> list[Segmentation]:
     """Segment one frame of each of several streams of one engine; equal network sizes share a batch."""

@@ -10,6 +10,7 @@ from vidseg_ros.data.cityscapes import EVALUATED, cityscapes_frames
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import read_clip, sequences
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE, LabelSet, find_label_set, translation
 
 IMAGE = np.full((4, 6, 3), 90, np.uint8)
@@ -40,7 +41,7 @@ def cityscapes(tmp_path):
 def test_cityscapes_sequences(cityscapes):
     frames = cityscapes_frames(cityscapes)
     runs = list(sequences(frames))
-    assert [[round(17 * frame.stamp) for frame in run] for run in runs] == [[18, 19, 20], [20]]
+    assert [[round(17e-9 * frame.stamp) for frame in run] for run in runs] == [[18, 19, 20], [20]]
     clip = read_clip(runs[0])
     assert clip.frames.shape == (3, 4, 6, 3)
     assert (clip.labels[0] == IGNORE).all(), "nobody labelled it"
@@ -97,7 +98,7 @@ def recording(tmp_path):
 
 def test_recordings(recording):
     frames = open_dataset(str(recording), CAMVID)
-    assert [frame.stamp for frame in frames] == pytest.approx([7 / 17, 8 / 17])
+    assert [frame.stamp for frame in frames] == [nanoseconds(7 / 17), nanoseconds(8 / 17)]
     clip = read_clip(frames)
     assert (clip.sequence, clip.labels.shape) == ("Town01_0003", (2, 4, 6))
     assert (clip.labels == CAMVID.id_of("car")).all()

@@ -12,15 +12,15 @@ from test.replay.conftest import messages
 from vidseg_ros.cli.main import main
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.recordings import Shot
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.teachers import CheckpointTeacher, PseudoConfig, open_teacher
 
 
-def shots(frames, gap_at=-1):
+def video(frames, gap_at=-1):
     stamps = [round((index / 15 + 100 * (index >= gap_at > -1)) * 1e9) for index in range(len(frames))]
-    return [Shot(f.rgb, stamp, stamp, "a", "color", "") for f, stamp in zip(frames, stamps, strict=True)]
+    return [Frame(f.rgb, stamp, "a", "color") for f, stamp in zip(frames, stamps, strict=True)]
 
 
 class Knowing:
@@ -40,7 +40,7 @@ class Knowing:
 
 
 def test_a_steady_teacher_keeps_its_labels(drive):
-    found = list(label(shots(drive), Knowing([f.labels for f in drive]), PseudoConfig()))
+    found = list(label(video(drive), Knowing([f.labels for f in drive]), PseudoConfig()))
     assert [item.begins for item in found] == [True, False, False, False, False]
     for item, frame in zip(found, drive, strict=True):
         kept = item.labels != IGNORE
@@ -49,9 +49,9 @@ def test_a_steady_teacher_keeps_its_labels(drive):
 
 
 def test_what_is_unsure_is_dropped(drive):
-    found = label(shots(drive), Knowing([f.labels for f in drive], 0.8), PseudoConfig())
+    found = label(video(drive), Knowing([f.labels for f in drive], 0.8), PseudoConfig())
     assert all((item.labels == IGNORE).all() for item in found)
-    found = label(shots(drive), Knowing([f.labels for f in drive], 0.8), PseudoConfig(confidence=0.7))
+    found = label(video(drive), Knowing([f.labels for f in drive], 0.8), PseudoConfig(confidence=0.7))
     assert all((item.labels != IGNORE).any() for item in found)
 
 
@@ -59,8 +59,8 @@ def test_what_flickers_is_dropped(drive):
     """A patch is sky in the third frame only: there it goes, and where it was right, its neighbours lose it, too."""
     answers = [f.labels.copy() for f in drive]
     answers[2][40:60, 30:60] = CAMVID.id_of("sky")
-    found = [item.labels for item in label(shots(drive), Knowing(answers), PseudoConfig())]
-    without = [item.labels for item in label(shots(drive), Knowing(answers), PseudoConfig(agreement=False))]
+    found = [item.labels for item in label(video(drive), Knowing(answers), PseudoConfig())]
+    without = [item.labels for item in label(video(drive), Knowing(answers), PseudoConfig(agreement=False))]
     sky = CAMVID.id_of("sky")
     assert (found[2][40:60, 30:60] == sky).mean() < 0.05 < (without[2][40:60, 30:60] == sky).mean()
     assert (found[0] != IGNORE).mean() > (found[2] != IGNORE).mean()
@@ -68,7 +68,7 @@ def test_what_flickers_is_dropped(drive):
 
 def test_a_gap_is_not_looked_across(drive):
     teacher = Knowing([f.labels for f in drive[:2]] + [np.zeros_like(drive[0].labels)] * 3)
-    found = list(label(shots(drive, gap_at=2), teacher, PseudoConfig()))
+    found = list(label(video(drive, gap_at=2), teacher, PseudoConfig()))
     assert teacher.begun == 2
     assert [item.begins for item in found] == [True, False, True, False, False]
     assert (found[1].labels != IGNORE).mean() > 0.7

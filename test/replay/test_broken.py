@@ -47,8 +47,8 @@ def test_a_killed_process_is_taken_up_again(long_drive, checkpoint_file, tmp_pat
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert (out / "long/bag").is_dir() and not (out / "long/result.json").exists(), "killed while it recorded"
-    steps, step = [], FrameStream.step
-    monkeypatch.setattr(FrameStream, "step", lambda self, frame: steps.append(frame) or step(self, frame))
+    steps, segment = [], FrameStream.segment
+    monkeypatch.setattr(FrameStream, "segment", lambda self, frame: steps.append(frame) or segment(self, frame))
     assert replay(bag, checkpoint_file, out) == 0
     known = TURNS * FRAMES - len(steps)
     assert known > 0 and known % SNAPSHOT_EVERY == 0

@@ -12,7 +12,6 @@ from vidseg_ros.engines import open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.export import export
 from vidseg_ros.io.bag_reader import image_topics
-from vidseg_ros.io.frame import Frame
 from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import run_input
 from vidseg_ros.stream import FrameStream
@@ -27,7 +26,7 @@ def test_a_file_is_compared_with_its_checkpoint(bag, checkpoint, checkpoint_file
     stream = FrameStream(open_model(str(path), EngineConfig(device="cpu", threads=1)))
     (topic,) = image_topics(tmp_path / "out/drive/bag", ["/compare/label"])
     for (_, data), frame, stamp in zip(topic.messages(), drive, stamps(), strict=True):
-        labels = stream.step(Frame(frame.rgb, stamp * 1e-9)).labels
+        labels = stream.step(frame.rgb, stamp)
         np.testing.assert_array_equal(np.reshape(topic.deserialize(data).data, labels.shape), labels)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["compare"]["checkpoint"] == str(path)
@@ -42,8 +41,8 @@ def test_a_killed_run_goes_on_unless_the_weights_beside_the_file_are_others(
     export(checkpoint, "openvino", tmp_path / "tiny.xml", SIZE, [frame.rgb for frame in drive])
     config = ReplayConfig(str(tmp_path / "tiny.xml"), topics=("/front/image_raw",))
     run_input(bag, tmp_path / "whole", config)
-    steps, step = [], FrameStream.step
-    monkeypatch.setattr(FrameStream, "step", lambda self, frame: steps.append(frame) or step(self, frame))
+    steps, segment = [], FrameStream.segment
+    monkeypatch.setattr(FrameStream, "segment", lambda self, frame: steps.append(frame) or segment(self, frame))
 
     def killed_and_gone_on(name, meanwhile=lambda: None):
         with pytest.raises(KeyboardInterrupt):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.replay.live import MARK, Live
 from vidseg_ros.replay.run import RESULT
@@ -44,7 +45,7 @@ def test_what_does_not_follow_is_not_compared(tmp_path):
     live = Live(CAMVID, 0.5, reported=True)
     truth = np.zeros((4, 6), np.uint8)
     for index, stamp in enumerate((10.0, 10.1, 12.0, 12.1, 3.0)):
-        reason = live.add(stamp, np.full_like(truth, index), truth)
+        reason = live.add(nanoseconds(stamp), np.full_like(truth, index), truth)
         assert reason.split(" by")[0] == {2: "time jumped", 4: "time ran back"}.get(index, "")
     assert "resolution changed" in live.add(3.1, truth[:2], truth[:2])
     live.report(tmp_path, ("a", "b"), {}, COUNTS, [])

@@ -8,6 +8,7 @@ import torch
 from test.io.making import write_bag
 from test.replay.conftest import messages, stamps
 from vidseg_ros.errors import UserError
+from vidseg_ros.evaluation import bootstrap as compare_module
 from vidseg_ros.evaluation.bootstrap import compare, verdict
 from vidseg_ros.evaluation.counts import (
     MAX_BLOCKS,
@@ -19,7 +20,6 @@ from vidseg_ros.evaluation.counts import (
     to_json,
     total,
 )
-from vidseg_ros.evaluation import bootstrap as compare_module
 from vidseg_ros.evaluation.scores import VideoScores
 from vidseg_ros.evaluation.worst_frames import APART, KEPT, Look, WorstFrames, inconsistency
 from vidseg_ros.flow.motion import Motion, visible
@@ -129,7 +129,7 @@ def test_what_was_not_measured_has_no_interval(monkeypatch):
 
 def shot_of(drive, tmp_path):
     (recording,) = open_recordings(write_bag(tmp_path / "b", {"/image": messages([f.rgb for f in drive])}), [], 15.0)
-    return recording, list(recording.shots())
+    return recording, list(recording.frames())
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "rgb8", "bgr8"])
@@ -142,7 +142,7 @@ def test_label_topics_hold_ids_or_colours(encoding, drive, tmp_path):
     path = write_bag(tmp_path / "bag", images | {"/truth": [(recorded + 10**8, m) for recorded, m in labels]})
     (recording,) = open_recordings(path, ["/image"], 15.0)
     truth = open_truth("/truth", recording, Reading(CAMVID, CAMVID))
-    for index, (shot, frame) in enumerate(zip(recording.shots(), drive, strict=True)):
+    for index, (shot, frame) in enumerate(zip(recording.frames(), drive, strict=True)):
         found = truth.of(shot)
         if index % 2:
             assert found is None

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from test.io.making import write_bag
 from test.conftest import tiny_network
+from test.io.making import write_bag
 from test.replay.conftest import FRAMES, LATE, messages, stamps
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
@@ -65,8 +65,7 @@ def test_the_bag_holds_what_a_stream_says(bag, checkpoint_file, drive, tmp_path)
     names = [f"/segmentation/{name}" for name in ("label", "color", "overlay")]
     stream = FrameStream(open_engine(load_checkpoint(checkpoint_file), EngineConfig("torch", "cpu")))
     expected = [
-        stream.step(Frame(frame.rgb, stamp * 1e-9, "optical")).labels
-        for frame, stamp in zip(drive, stamps(), strict=True)
+        stream.segment(Frame(frame.rgb, stamp, "optical")).labels for frame, stamp in zip(drive, stamps(), strict=True)
     ]
     for topic in image_topics(tmp_path / "out/drive/bag", names):
         for (recorded, data), stamp, labels in zip(topic.messages(), stamps(), expected, strict=True):
@@ -91,7 +90,7 @@ def test_figures_are_those_of_evaluate(bag, checkpoint_file, drive, tmp_path):
         image, label = tmp_path / f"{index}.png", tmp_path / f"{index}l.png"
         cv2.imwrite(str(image), frame.rgb[..., ::-1])
         cv2.imwrite(str(label), frame.labels)
-        frames.append(StoredFrame(image, label, "a", index / 15, np.arange(256, dtype=np.uint8)))
+        frames.append(StoredFrame(image, label, "a", round(index / 15 * 1e9), np.arange(256, dtype=np.uint8)))
     engine = open_engine(load_checkpoint(checkpoint_file), EngineConfig("torch", "cpu"))
     expected = evaluate(engine, [frames], temporal=True)
     figures = json.loads((tmp_path / "f.json").read_text())
@@ -122,8 +121,8 @@ def test_a_killed_run_goes_on(bag, config, tmp_path, monkeypatch):
 
     with pytest.raises(SystemError):
         run_input(bag, tmp_path / "killed", config, kill)
-    steps, step = [], FrameStream.step
-    monkeypatch.setattr(FrameStream, "step", lambda self, frame: steps.append(frame) or step(self, frame))
+    steps, segment = [], FrameStream.segment
+    monkeypatch.setattr(FrameStream, "segment", lambda self, frame: steps.append(frame) or segment(self, frame))
     run_input(bag, tmp_path / "killed", config)
     assert len(steps) == FRAMES - 8
     assert written(tmp_path / "killed") == written(tmp_path / "whole")

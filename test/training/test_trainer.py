@@ -137,7 +137,7 @@ def test_steps_share_batches_among_processes():
 @pytest.mark.parametrize("rate", [1e30, 1e12])
 def test_bad_loss_stops_and_says_where(dataset, tmp_path, rate):
     config = toy_config(PhaseConfig(50, 2, 1, rate))
-    problem = r"the (loss|gradient) is (nan|inf) at step \d+ of a phase that trainable 'all'; lower its learning_rate"
+    problem = r"the (loss|gradient) is (nan|inf) at step \d+ of a phase that trains 'all'; lower its learning_rate"
     with pytest.raises(UserError, match=problem):
         run(config, tmp_path / "x.safetensors")
 

@@ -24,7 +24,7 @@ from vidseg_ros.cli.common import (
 )
 from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.video import DEFAULT_FPS
+from vidseg_ros.io.frame import DEFAULT_FPS
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
 STREET_FRAMES = 150

@@ -13,12 +13,12 @@ from rich.progress import Progress
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import DEFAULT_FPS, Frame
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import Shot, open_recordings
+from vidseg_ros.io.recordings import open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
-from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_shots
-from vidseg_ros.replay.config import ReplayConfig
+from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_video
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
@@ -38,9 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of such a model (default: %(default)s)")
     parser.add_argument("--topic", action="append", default=[], help="image topic of a bag that has several")
-    parser.add_argument(
-        "--fps", type=float, default=ReplayConfig.fps, help="of a folder of images (default: %(default).0f)"
-    )
+    parser.add_argument("--fps", type=float, default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)")
     parser.add_argument(
         "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
     )
@@ -74,9 +72,9 @@ def main(options: Namespace) -> None:
     counts = np.zeros(IGNORE + 1, np.int64)
     frames = 0
     with Progress(console=CONSOLE, transient=True) as bar:
-        for shots, save, count in _work(options, teacher):
+        for video, save, count in _work(options, teacher):
             task = bar.add_task("label", total=count)
-            for labelled in label(shots, teacher, config):
+            for labelled in label(video, teacher, config):
                 save(labelled)
                 counts += np.bincount(labelled.labels.ravel(), minlength=len(counts))
                 frames += 1
@@ -87,17 +85,17 @@ def main(options: Namespace) -> None:
     write_json(options.json, figures)
 
 
-def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Shot], Any, int]]:
+def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame], Any, int]]:
     """Yield the frames of each video, what saves their labels, and how many there are."""
     for path in options.inputs:
         if is_cityscapes(path):
             split = CityscapesLabels(options.output, path.resolve().name, teacher.labels)
-            yield cityscapes_shots(path), split.save, len(cityscapes_frames(path))
+            yield cityscapes_video(path), split.save, len(cityscapes_frames(path))
             continue
         for recording in open_recordings(path, options.topic, options.fps):
             name = "_".join(part for part in (path.stem, recording.camera) if part)
             scenes = Scenes(options.output, name, recording.fps, teacher.labels)
-            usable = (shot for shot in recording.shots() if not isinstance(shot, BadFrame))
+            usable = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
             yield usable, scenes.save, recording.count
 
 

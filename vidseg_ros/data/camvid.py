@@ -9,6 +9,7 @@ import numpy as np
 
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.io.images import coding, image_files
 from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
 
@@ -26,5 +27,5 @@ def camvid_frames(folder: Path, labels: LabelSet = CAMVID) -> list[StoredFrame]:
         if name is None:
             raise UserError(f"'{image}' is not named SCENE_NUMBER as CamVid frames are")
         label = folder / "labels" / f"{image.stem}.png"
-        frames.append(StoredFrame(image, label, name[1], int(name[2]) / SOURCE_FPS, coded))
+        frames.append(StoredFrame(image, label, name[1], nanoseconds(int(name[2]) / SOURCE_FPS), coded))
     return frames

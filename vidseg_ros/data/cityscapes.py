@@ -17,6 +17,7 @@ import numpy as np
 
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.io.images import coding
 from vidseg_ros.labels import CITYSCAPES, IGNORE, LabelSet, translation
 
@@ -47,7 +48,7 @@ def cityscapes_frames(folder: Path, labels: LabelSet = CITYSCAPES) -> list[Store
         true, pseudo = root / f"gtFine/{stem}_gtFine_labelIds.png", root / f"pseudo/{stem}_labelTrainIds.png"
         label = true if true.is_file() else pseudo if pseudo.is_file() else None
         coded = np.take(table, CODING if label == true else TRAIN_IDS)
-        frames.append(StoredFrame(image, label, name[1], int(name[3]) / FPS, coded))
+        frames.append(StoredFrame(image, label, name[1], nanoseconds(int(name[3]) / FPS), coded))
     if not frames:
         raise UserError(f"folder '{folder}' holds no CITY/*_leftImg8bit.png; name a split of Cityscapes")
     return frames

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 class Clip:
     """Consecutive frames of one sequence.
 
-    frames: RGB uint8 (T, H, W, 3). labels: ids uint8 (T, H, W), IGNORE where unknown. stamps: seconds (T,), rising.
+    frames: RGB uint8 (T, H, W, 3). labels: ids uint8 (T, H, W), IGNORE where unknown. stamps: nanoseconds, int64 (T,),
+    rising.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.uint8]
-    stamps: NDArray[np.float64]
+    stamps: NDArray[np.int64]
     sequence: str
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.io.images import coding, image_files
 from vidseg_ros.labels import CITYSCAPES, LabelSet, find_label_set, translation
 from vidseg_ros.schema import load_yaml, require_positive
@@ -48,6 +49,6 @@ def recorded_frames(folder: Path, labels: LabelSet) -> list[StoredFrame]:
             if not image.stem.isdecimal():
                 raise UserError(f"'{image}' is not named by its number as recorded frames are")
             label = description.parent / "labels" / f"{image.stem}.png"
-            stamp = int(image.stem) / scene.fps
+            stamp = nanoseconds(int(image.stem) / scene.fps)
             frames.append(StoredFrame(image, label, description.parent.name, stamp, coded))
     return frames

@@ -9,7 +9,7 @@ from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig
 from vidseg_ros.data.occluders import Occluder, pass_through
 from vidseg_ros.data.photometric import change_light
-from vidseg_ros.io.video import DEFAULT_FPS
+from vidseg_ros.io.frame import DEFAULT_FPS, nanoseconds
 
 
 def still_to_clip(
@@ -29,7 +29,10 @@ def still_to_clip(
     path = camera_path(labels.shape, size, length, rng, augmentation)
     frames = np.stack([warp_image(rgb, m, size) for m in path])
     clip = Clip(
-        frames, np.stack([warp_labels(labels, m, size) for m in path]), np.arange(length) / DEFAULT_FPS, still.sequence
+        frames,
+        np.stack([warp_labels(labels, m, size) for m in path]),
+        np.arange(length) * nanoseconds(1 / DEFAULT_FPS),
+        still.sequence,
     )
     return _finish(clip, rng, augmentation, occluder)
 

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.data.clip import Clip
+from vidseg_ros.io.frame import time_break
 from vidseg_ros.io.images import read_labels, read_rgb
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.stream import StreamConfig
-
-MAX_GAP = StreamConfig.max_gap  # beyond it begins a new sequence, as a stream would forget
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,7 @@ class StoredFrame:
     image: Path
     label: Path | None
     sequence: str
-    stamp: float  # seconds
+    stamp: int  # nanoseconds
     coded: NDArray[np.uint8]  # from the values of the label file to ids: data.images.coding
 
     def read(self) -> Clip:
@@ -38,10 +36,10 @@ class StoredFrame:
 
 
 def sequences(frames: Sequence[StoredFrame]) -> Iterator[list[StoredFrame]]:
-    """Split frames into runs of one sequence without a gap of more than ``MAX_GAP`` seconds."""
+    """Split frames into runs of one sequence that a stream would not forget between."""
     run: list[StoredFrame] = []
     for frame in frames:
-        if run and (frame.sequence != run[-1].sequence or not 0 < round(frame.stamp - run[-1].stamp, 6) <= MAX_GAP):
+        if run and (frame.sequence != run[-1].sequence or time_break(frame.stamp - run[-1].stamp)):
             yield run
             run = []
         run.append(frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vidseg_ros.data.clip import Clip
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 SEEDS = 2**31
@@ -19,6 +20,6 @@ def street_clip(length: int, size: tuple[int, int], rng: np.random.Generator) ->
     return Clip(
         np.stack([f.rgb for f in frames]),
         np.stack([f.labels for f in frames]),
-        np.array([f.stamp for f in frames]),
+        np.array([nanoseconds(f.stamp) for f in frames]),
         f"street{seed}",
     )

@@ -31,7 +31,7 @@ class Evaluator:
         self.scores.begin()
         for item in sequence:
             clip = item.read()
-            answer = stream.step(Frame(clip.frames[0], item.stamp, item.sequence))
+            answer = stream.segment(Frame(clip.frames[0], item.stamp, item.sequence))
             self.scores.add(answer.labels, clip.labels[0])
             if isinstance(self.scores, VideoScores):
                 self.scores.look(clip.frames[0])

@@ -1,4 +1,4 @@
-"""What is replayed: the cameras of bags, videos and folders of images, a frame at a time."""
+"""The one opener of recordings: the cameras of bags, videos and folders of images, a frame at a time."""
 
 from __future__ import annotations
 
@@ -6,73 +6,60 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
+from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
-from vidseg_ros.io.images import image_files
-from vidseg_ros.io.video import read_folder, read_video
+from vidseg_ros.io.images import image_files, read_rgb
 
 FRAME_ID = "camera"  # of videos and folders, which name none
 
 
-@dataclass(frozen=True, eq=False)
-class Shot:
-    """One frame: RGB uint8 (H, W, 3), its ``stamp`` and when it was recorded, nanoseconds.
-
-    name: of the file that it comes from, without suffix; the number of the frame in a video; its stamp in a bag.
-    """
-
-    rgb: NDArray[np.uint8]
-    stamp: int
-    recorded: int
-    frame_id: str
-    encoding: str
-    name: str
-
-
 @dataclass(frozen=True)
 class Recording:
-    """The frames of one camera. ``shots`` begins anew each time; a BadFrame stands where no frame could be read.
+    """The frames of one camera. ``frames`` begins anew each time; a BadFrame stands where no frame could be read.
 
-    camera: "" for the only one of its input.
+    camera: "" for the only one of its input. count: of the frames, as far as the input tells. topic: of a bag.
     """
 
     path: Path
     camera: str
     count: int
     fps: float
-    shots: Callable[[], Iterator[Shot | BadFrame]]
-    bag: Path | None = None
+    frames: Callable[[], Iterator[Frame | BadFrame]]
+    topic: ImageTopic | None = None
 
 
-def open_recordings(path: Path, topics: Sequence[str], fps: float) -> list[Recording]:
+def open_recordings(path: Path, topics: Sequence[str] = (), fps: float = DEFAULT_FPS) -> list[Recording]:
     """Open a bag (its only camera, or all ``topics``), a video, or a folder of images at ``fps``. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
     if is_bag(path):
         found = image_topics(path, topics)
         return [_of_topic(topic, camera_name(topic.topic) if len(found) > 1 else "") for topic in found]
-    if path.is_file():
-        video = read_video(path)
-        return [Recording(path, "", video.count, video.fps, lambda: _video_shots(path))]
-    return [Recording(path, "", len(image_files(path)), fps, lambda: _folder_shots(path, fps))]
+    return [_of_video(path) if path.is_file() else _of_folder(path, fps)]
 
 
 def camera_name(topic: str) -> str:
-    """Return what tells cameras apart: ``/front/left/image_raw`` is front_left."""
+    """What tells cameras apart.
+
+    >>> camera_name("/front/left/image_raw")
+    'front_left'
+    """
     parts = [part for part in topic.split("/") if part and part not in ("compressed", "image")]
     named = [part for part in parts if not part.startswith("image_")] or parts
     return "_".join(named) or "camera"
 
 
 def _of_topic(topic: ImageTopic, camera: str) -> Recording:
-    return Recording(topic.path, camera, topic.count, topic.fps, lambda: _topic_shots(topic), topic.path)
+    return Recording(topic.path, camera, topic.count, topic.fps, lambda: _topic_frames(topic), topic)
 
 
-def _topic_shots(topic: ImageTopic) -> Iterator[Shot | BadFrame]:
+def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
     decoder = find_decoder()
     for recorded, data in topic.messages():
         try:
@@ -83,21 +70,40 @@ def _topic_shots(topic: ImageTopic) -> Iterator[Shot | BadFrame]:
             continue
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         kind = "compressed" if topic.compressed else encoding_family(message.encoding)
-        yield Shot(rgb, stamp, recorded, message.header.frame_id, kind, str(stamp))
+        yield Frame(rgb, stamp, message.header.frame_id, kind, recorded=recorded, name=str(stamp))
 
 
-def _video_shots(path: Path) -> Iterator[Shot]:
-    video = read_video(path)
-    for index, rgb in enumerate(video.frames):
-        yield _numbered(rgb, index, video.fps, str(index))
+def _of_video(path: Path) -> Recording:
+    capture = _open_capture(path)
+    count, fps = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1), capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+    capture.release()
+    return Recording(path, "", count, fps, lambda: _numbered(_video_pictures(path), fps))
 
 
-def _folder_shots(folder: Path, fps: float) -> Iterator[Shot]:
-    names = [file.stem for file in image_files(folder)]
-    for index, (rgb, name) in enumerate(zip(read_folder(folder, fps).frames, names, strict=True)):
-        yield _numbered(rgb, index, fps, name)
+def _video_pictures(path: Path) -> Iterator[tuple[NDArray[np.uint8], str]]:
+    capture, number = _open_capture(path), 0
+    while (found := capture.read())[0]:
+        yield np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8), str(number)
+        number += 1
+    capture.release()
 
 
-def _numbered(rgb: NDArray[np.uint8], index: int, fps: float, name: str) -> Shot:
-    stamp = round(index / fps * 1e9)
-    return Shot(rgb, stamp, stamp, FRAME_ID, "color", name)
+def _open_capture(path: Path) -> cv2.VideoCapture:
+    """The video from its first frame on. Raises UserError where OpenCV finds none in it."""
+    if not cv2.VideoCapture(str(path)).grab():
+        raise UserError(f"'{path}' holds no video that OpenCV can read; use an .mp4, .avi, .mkv or a folder of images")
+    return cv2.VideoCapture(str(path))
+
+
+def _of_folder(folder: Path, fps: float) -> Recording:
+    files = image_files(folder)
+    return Recording(
+        folder, "", len(files), fps, lambda: _numbered(((read_rgb(file), file.stem) for file in files), fps)
+    )
+
+
+def _numbered(pictures: Iterator[tuple[NDArray[np.uint8], str]], fps: float) -> Iterator[Frame]:
+    """Frames with the stamps of a camera at ``fps`` that begins at 0."""
+    for index, (rgb, name) in enumerate(pictures):
+        stamp = nanoseconds(index / fps)
+        yield Frame(rgb, stamp, FRAME_ID, "color", recorded=stamp, name=name)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidseg_ros.flow.motion import Motion, destinations, nearest
-from vidseg_ros.io.recordings import Shot
+from vidseg_ros.io.frame import Frame, discontinuity
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.stream import StreamConfig
 from vidseg_ros.teachers import PseudoConfig, Teacher
 
 
@@ -20,29 +19,29 @@ from vidseg_ros.teachers import PseudoConfig, Teacher
 class Labelled:
     """A frame, its kept ids uint8 (H, W), IGNORE elsewhere, and whether a new video begins with it."""
 
-    shot: Shot
+    frame: Frame
     labels: NDArray[np.uint8]
     begins: bool
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    shot: Shot
+    frame: Frame
     chosen: Tensor  # ids uint8 (H, W)
     sure: Tensor  # bool (H, W)
     begins: bool
 
 
-def label(shots: Iterable[Shot], teacher: Teacher, config: PseudoConfig) -> Iterator[Labelled]:
+def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> Iterator[Labelled]:
     """Label a video; what comes out is one frame behind, since it waits for the frame after."""
     before: _Seen | None = None
     now: _Seen | None = None
-    for shot in shots:
-        begins = now is None or _breaks(now.shot, shot)
+    for frame in frames:
+        begins = now is None or bool(discontinuity(now.frame, frame))
         if begins:
             teacher.begin()
-        confidence, chosen = teacher.look(shot.rgb).max(0)
-        after = _Seen(shot, chosen.byte(), confidence >= config.confidence, begins)
+        confidence, chosen = teacher.look(frame.rgb).max(0)
+        after = _Seen(frame, chosen.byte(), confidence >= config.confidence, begins)
         if now is not None:
             yield _kept(now, [before if not now.begins else None, after if not begins else None], config)
         before, now = now, after
@@ -50,19 +49,13 @@ def label(shots: Iterable[Shot], teacher: Teacher, config: PseudoConfig) -> Iter
         yield _kept(now, [before if not now.begins else None], config)
 
 
-def _breaks(last: Shot, shot: Shot) -> bool:
-    seconds = (shot.stamp - last.stamp) * 1e-9
-    moved = (shot.frame_id, shot.rgb.shape) != (last.frame_id, last.rgb.shape)
-    return moved or not 0 < round(seconds, 6) <= StreamConfig.max_gap
-
-
 def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> Labelled:
     """Drop what the teacher is not sure of, and what it labels otherwise in a neighbour that shows the same point."""
     keep = now.sure
     for other in neighbours:
         if other is not None and config.agreement:
-            keep = keep & agree(now.chosen, other.chosen, now.shot.rgb, other.shot.rgb)
-    return Labelled(now.shot, now.chosen.where(keep, IGNORE).numpy(), now.begins)
+            keep = keep & agree(now.chosen, other.chosen, now.frame.rgb, other.frame.rgb)
+    return Labelled(now.frame, now.chosen.where(keep, IGNORE).numpy(), now.begins)
 
 
 def agree(now: Tensor, other: Tensor, rgb: NDArray[np.uint8], other_rgb: NDArray[np.uint8]) -> Tensor:

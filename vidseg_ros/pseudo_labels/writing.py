@@ -14,8 +14,8 @@ from vidseg_ros.data.cityscapes import cityscapes_frames
 from vidseg_ros.data.recorded_scenes import DESCRIPTION
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.images import read_rgb
-from vidseg_ros.io.recordings import Shot
 from vidseg_ros.labels import CITYSCAPES, LabelSet, translation
 from vidseg_ros.pseudo_labels.labeling import Labelled
 
@@ -32,7 +32,7 @@ class Scenes:
         if labelled.begins:
             self._begin()
         file = f"{self._frame:06}.png"
-        write_image(self._scene / "rgb" / file, np.ascontiguousarray(labelled.shot.rgb[..., ::-1]))
+        write_image(self._scene / "rgb" / file, np.ascontiguousarray(labelled.frame.rgb[..., ::-1]))
         write_image(self._scene / "labels" / file, labelled.labels)
         self._frame += 1
 
@@ -53,16 +53,15 @@ class CityscapesLabels:
 
     def save(self, labelled: Labelled) -> None:
         """Write the labels of a frame whose name is CITY/CITY_SEQUENCE_FRAME."""
-        file = self._folder / f"{labelled.shot.name}_labelTrainIds.png"
+        file = self._folder / f"{labelled.frame.name}_labelTrainIds.png"
         write_image(file, np.take(self._table, labelled.labels))
 
 
-def cityscapes_shots(folder: Path) -> Iterator[Shot]:
+def cityscapes_video(folder: Path) -> Iterator[Frame]:
     """Read the frames of a split of Cityscapes; the name of the sequence stands for the camera."""
     for frame in cityscapes_frames(folder):
         name = frame.image.stem.removesuffix("_leftImg8bit")
-        stamp = round(frame.stamp * 1e9)
-        yield Shot(read_rgb(frame.image), stamp, stamp, frame.sequence, "color", f"{frame.image.parent.name}/{name}")
+        yield Frame(read_rgb(frame.image), frame.stamp, frame.sequence, name=f"{frame.image.parent.name}/{name}")
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.io.frame import DEFAULT_FPS
 from vidseg_ros.schema import require_positive
 from vidseg_ros.stream import StreamConfig
 
@@ -18,7 +19,7 @@ class ReplayConfig:
     topics: tuple[str, ...] = ()  # cameras of bags; none: the only one
     labels: str = ""  # label topic or folder of ground truth
     palette: str = ""  # label set of the ground truth; none: that of the checkpoint
-    fps: float = 15.0  # of folders of images
+    fps: float = DEFAULT_FPS  # of folders of images
     frames: int | None = None  # at most
     # what `auto` takes depends on what is installed; PyTorch is everywhere, and the same everywhere
     engine: EngineConfig = field(default_factory=lambda: EngineConfig(engine="torch"))

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from vidseg_ros.data import camvid
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import compressed_to_rgb, find_decoder, image_to_rgb
 from vidseg_ros.io.images import coding, image_files
-from vidseg_ros.io.recordings import Recording, Shot
+from vidseg_ros.io.recordings import Recording
 from vidseg_ros.labels import CAMVID, IGNORE, IGNORE_COLOR, OUTSIDE, LabelSet, translation
 
 TOLERANCE = 10**6  # nanoseconds between the stamps of an image and its labels: what conversions to floats lose
@@ -25,7 +26,7 @@ LOOK_AHEAD = 64  # label messages that may wait for their image
 class Truth(Protocol):
     """Knows the labels of frames."""
 
-    def of(self, shot: Shot) -> NDArray[np.uint8] | None:
+    def of(self, frame: Frame) -> NDArray[np.uint8] | None:
         """Return the ids, uint8 (H, W), of a frame; None where it has none. Frames come in order. Raises UserError."""
 
 
@@ -41,12 +42,12 @@ class Reading:
         order = np.argsort(_packed(colors))
         self.colors, self.of_color = _packed(colors)[order], np.array([*table[: len(palette)], IGNORE])[order]
 
-    def decode(self, pixels: NDArray[np.uint8], shot: Shot, where: str) -> NDArray[np.uint8]:
+    def decode(self, pixels: NDArray[np.uint8], frame: Frame, where: str) -> NDArray[np.uint8]:
         """Return ids uint8 (H, W) of ids (H, W) or RGB colours (H, W, 3). Raises UserError for what is neither."""
-        if pixels.shape[:2] != shot.rgb.shape[:2]:
+        if pixels.shape[:2] != frame.rgb.shape[:2]:
             raise UserError(
                 f"labels '{where}' are {pixels.shape[1]}x{pixels.shape[0]} but their frame is "
-                f"{shot.rgb.shape[1]}x{shot.rgb.shape[0]}; record both at one size"
+                f"{frame.rgb.shape[1]}x{frame.rgb.shape[0]}; record both at one size"
             )
         if pixels.ndim == 2:
             labels = np.take(self.ids, pixels)
@@ -75,18 +76,18 @@ class LabelTopic:
             message = self._topic.deserialize(data)
             yield message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, message
 
-    def of(self, shot: Shot) -> NDArray[np.uint8] | None:
-        """Return the labels with the stamp of ``shot``."""
-        while len(self._waiting) < LOOK_AHEAD and not any(stamp >= shot.stamp for stamp in self._waiting):
+    def of(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Return the labels with the stamp of ``frame``."""
+        while len(self._waiting) < LOOK_AHEAD and not any(stamp >= frame.stamp for stamp in self._waiting):
             entry = next(self._messages, None)
             if entry is None:
                 break
             self._waiting[entry[0]] = entry[1]
-        fitting = [stamp for stamp in self._waiting if abs(stamp - shot.stamp) <= TOLERANCE]
-        message = self._waiting.pop(min(fitting, key=lambda stamp: abs(stamp - shot.stamp))) if fitting else None
-        self._waiting = {stamp: kept for stamp, kept in self._waiting.items() if stamp > shot.stamp}
-        where = f"{self._topic.topic} at {shot.stamp * 1e-9:.3f} s"
-        return None if message is None else self._reading.decode(self._pixels(message), shot, where)
+        fitting = [stamp for stamp in self._waiting if abs(stamp - frame.stamp) <= TOLERANCE]
+        message = self._waiting.pop(min(fitting, key=lambda stamp: abs(stamp - frame.stamp))) if fitting else None
+        self._waiting = {stamp: kept for stamp, kept in self._waiting.items() if stamp > frame.stamp}
+        where = f"{self._topic.topic} at {frame.stamp * 1e-9:.3f} s"
+        return None if message is None else self._reading.decode(self._pixels(message), frame, where)
 
     def _pixels(self, message: Any) -> NDArray[np.uint8]:
         if self._topic.compressed:
@@ -104,11 +105,11 @@ class LabelFolder:
         self._numbers = {int(stem): file for stem, file in self._files.items() if stem.isdecimal()}
         self._reading = reading
 
-    def of(self, shot: Shot) -> NDArray[np.uint8] | None:
-        """Return the labels with the name of ``shot``; leading zeros do not matter."""
-        file = self._files.get(shot.name)
-        if file is None and shot.name.isdecimal():
-            file = self._numbers.get(int(shot.name))
+    def of(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Return the labels with the name of ``frame``; leading zeros do not matter."""
+        file = self._files.get(frame.name)
+        if file is None and frame.name.isdecimal():
+            file = self._numbers.get(int(frame.name))
         if file is None:
             return None
         pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
@@ -116,7 +117,7 @@ class LabelFolder:
             raise UserError(f"cannot read label image '{file}'; make it an 8-bit PNG of ids or colours")
         if pixels.ndim == 3:
             pixels = np.ascontiguousarray(pixels[..., 2::-1])  # BGR, BGRA
-        return self._reading.decode(np.asarray(pixels, np.uint8), shot, str(file))
+        return self._reading.decode(np.asarray(pixels, np.uint8), frame, str(file))
 
 
 def open_truth(labels: str, recording: Recording, reading: Reading) -> Truth | None:
@@ -125,9 +126,9 @@ def open_truth(labels: str, recording: Recording, reading: Reading) -> Truth | N
         return None
     if Path(labels).is_dir():
         return LabelFolder(Path(labels), reading)
-    if recording.bag is None:
+    if recording.topic is None:
         raise UserError(f"labels '{labels}' are no folder; name one with label images")
-    return LabelTopic(image_topics(recording.bag, [labels])[0], reading)
+    return LabelTopic(image_topics(recording.topic.path, [labels])[0], reading)
 
 
 def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ class JournaledStream:
             if not self._left:
                 self._stream.resume(frame, self._on_device(self._journal.state))
         else:
-            result = self._stream.step(frame)
+            result = self._stream.segment(frame)
             entry = Entry(result.labels, result.reset, result.model_ms)
             self._journal.append(entry, self._stream.state)
         return entry

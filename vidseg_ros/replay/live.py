@@ -43,7 +43,7 @@ class Live:
         self._course = RecordingEvaluator(labels, judged=True) if reported else None
         self._times: dict[str, Times] = {name: deque(maxlen=REMEMBERED_TIMES) for name in TIMES}
         self._last: Frame | None = None
-        self._start = 0.0
+        self._start = 0
 
     @property
     def frames(self) -> int:
@@ -55,9 +55,9 @@ class Live:
         self._times[name].append(milliseconds)
 
     def add(
-        self, stamp: float, labels: NDArray[np.uint8], truth: NDArray[np.uint8], rgb: NDArray[np.uint8] | None = None
+        self, stamp: int, labels: NDArray[np.uint8], truth: NDArray[np.uint8], rgb: NDArray[np.uint8] | None = None
     ) -> str:
-        """Take in the next frame: ``stamp`` in s, ids uint8 (H, W) and their truth, the picture (H, W, 3) if there is.
+        """Take in the next frame: ``stamp`` in ns, ids uint8 (H, W) and their truth, the picture (H, W, 3) if there is.
 
         Returns why it does not continue the frame before, or "".
         """
@@ -69,12 +69,13 @@ class Live:
         reason = discontinuity(self._last, frame, self._max_gap) if self._last else ""
         self._start = stamp if self._last is None else self._start
         self._last = frame
+        seconds = (stamp - self._start) * 1e-9
         if reason:
-            self.resets.append({"frame": self.frames, "seconds": stamp - self._start, "reason": reason})
+            self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reason})
             self._scores.begin()
         if self._course is not None:
             look = Look(labels, overlay, truth)
-            self._course.add(self.frames, stamp - self._start, look, motion=None, begins=bool(reason))
+            self._course.add(self.frames, seconds, look, motion=None, begins=bool(reason))
         self._scores.add(labels, truth)
         return reason
 

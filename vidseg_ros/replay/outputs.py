@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vidseg_ros.io.bag_reader import IMAGE_TYPE
 from vidseg_ros.io.bag_writer import BagWriter
+from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import image_data
 from vidseg_ros.io.pictures import Film, blend
-from vidseg_ros.io.recordings import Shot
 from vidseg_ros.labels import LabelSet
 
 NODES = ("segmentation", "compare")  # names of the topics of the checkpoint, and of the one beside it
@@ -33,16 +33,16 @@ class Outputs:
         self._film = Film(folder / "film.mp4", fps)
         self._stack = ExitStack()
 
-    def write(self, shot: Shot, answers: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    def write(self, frame: Frame, answers: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Record the labels of each checkpoint, ids uint8 (H, W); returns their overlays."""
         overlays = []
         for topics, labels in zip(self._topics, answers, strict=True):
             color = self._labels.colorize(labels)
-            overlays.append(blend(shot.rgb, color))
+            overlays.append(blend(frame.rgb, color))
             for name, pixels in (("label", labels), ("color", color), ("overlay", overlays[-1])):
-                data = image_data(pixels, OUTPUTS[name], shot.stamp, shot.frame_id)
-                self._bag.write(topics[name], shot.recorded, data)
-        self._film.append(np.hstack([shot.rgb, *overlays]))
+                data = image_data(pixels, OUTPUTS[name], frame.stamp, frame.frame_id)
+                self._bag.write(topics[name], frame.recorded, data)
+        self._film.append(np.hstack([frame.rgb, *overlays]))
         return overlays
 
     def __enter__(self) -> Outputs:

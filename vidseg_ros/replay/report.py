@@ -193,8 +193,8 @@ METRICS, REPORT = "metrics.json", "report.html"
 def write_report(title: str, summary: Summary, folder: Path) -> dict[str, Any]:
     """Write report.html and metrics.json to ``folder``, and the times beside them; returns the metrics."""
     metrics = summary.metrics()
-    for name, figures in ((METRICS, metrics), (LATENCY, summary.latency())):
-        write_atomic(folder / name, (json.dumps(figures, indent=2) + "\n").encode())
+    for name, values in ((METRICS, metrics), (LATENCY, summary.latency())):
+        write_atomic(folder / name, (json.dumps(values, indent=2) + "\n").encode())
     for name, page in ((TIMES, times(summary)), (REPORT, report(title, summary))):
         write_atomic(folder / name, page.encode())
     return metrics

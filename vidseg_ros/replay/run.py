@@ -20,7 +20,7 @@ from vidseg_ros.files import write_atomic
 from vidseg_ros.flow.motion import Motion, one_thread
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import Recording, Shot
+from vidseg_ros.io.recordings import Recording
 from vidseg_ros.labels import find_label_set
 from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.ground_truth import Reading, open_truth
@@ -48,7 +48,7 @@ class Run:
         }
         self.courses = {mark: RecordingEvaluator(self.labels, self.truth is not None) for mark in marks}
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
-        self.before: Shot | None = None
+        self.before: Frame | None = None
         self.start: int | None = None
         self.frames = self.unmatched = self.rejected = 0
         self.resets: list[dict[str, Any]] = []
@@ -61,8 +61,8 @@ class Run:
             count = len(self.streams)
             outputs = Outputs(self.folder, self.recording.camera, self.recording.fps, self.labels, count)
             with one_thread(), outputs:
-                for shot in self._shots():
-                    self._step(shot, outputs)
+                for frame in self._frames():
+                    self._step(frame, outputs)
                     progress()
             self._require_matches()
             complete = True
@@ -75,33 +75,32 @@ class Run:
         finally:
             self._finish(complete)
 
-    def _shots(self) -> Iterator[Shot]:
+    def _frames(self) -> Iterator[Frame]:
         """Read frames; what holds no image is counted and skipped, as by the node."""
-        for shot in islice(self.recording.shots(), self.config.frames):
-            if isinstance(shot, BadFrame):
+        for frame in islice(self.recording.frames(), self.config.frames):
+            if isinstance(frame, BadFrame):
                 self.rejected += 1
-                self.problem = str(shot)
+                self.problem = str(frame)
             else:
-                yield shot
+                yield frame
 
-    def _step(self, shot: Shot, outputs: Outputs) -> None:
-        frame = Frame(shot.rgb, shot.stamp * 1e-9, shot.frame_id, shot.encoding)
+    def _step(self, frame: Frame, outputs: Outputs) -> None:
         answers = {mark: stream.step(frame) for mark, stream in self.streams.items()}
-        truth = self.truth.of(shot) if self.truth else None
+        truth = self.truth.of(frame) if self.truth else None
         self.unmatched += self.truth is not None and truth is None
-        overlays = outputs.write(shot, [answer.labels for answer in answers.values()])
+        overlays = outputs.write(frame, [answer.labels for answer in answers.values()])
         reset = next(iter(answers.values())).reset
-        self.start = shot.stamp if self.start is None else self.start
-        seconds = (shot.stamp - self.start) * 1e-9
+        self.start = frame.stamp if self.start is None else self.start
+        seconds = (frame.stamp - self.start) * 1e-9
         if reset:
             self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reset})
         joined = self.before if not reset else None
-        motion = None if joined is None else Motion.between(joined.rgb, shot.rgb)
+        motion = None if joined is None else Motion.between(joined.rgb, frame.rgb)
         for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
             look = Look(answer.labels, overlay, truth)
             self.courses[mark].add(self.frames, seconds, look, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
-        self.before = shot
+        self.before = frame
         self.frames += 1
 
     def _require_matches(self) -> None:

@@ -20,7 +20,7 @@ and everything together."""
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """One phase of training: how many steps of which clips, and what trainable."""
+    """One phase of training: how many steps of which clips, and what learns."""
 
     steps: int
     clip_length: int  # frames; 1 trains on single frames

@@ -106,8 +106,8 @@ class SegmentationModule(LightningModule):
     def _burn_in(self, frames: Tensor) -> State | None:
         """Return the state in which every second step starts: in turn that of the clip and that of its neighbour.
 
-        From fresh starts alone a memory trainable nothing of times beyond the clip, and may grow without bound there. From
-        its own clip alone it trainable that what it remembers is always right.
+        From fresh starts alone a memory learns nothing of times beyond the clip, and may grow without bound there. From
+        its own clip alone it learns that what it remembers is always right.
         """
         count = self.phase.burn_in * (self.global_step % 2)
         if not count:
@@ -125,7 +125,7 @@ class SegmentationModule(LightningModule):
             raise self._diverged("gradient", norm)
 
     def _diverged(self, what: str, value: Tensor) -> UserError:
-        where = f"at step {self.global_step + 1} of a phase that trainable '{self.phase.trainable}'"
+        where = f"at step {self.global_step + 1} of a phase that trains '{self.phase.trainable}'"
         return UserError(f"the {what} is {value.item()} {where}; lower its learning_rate and go on with --resume")
 
     def configure_optimizers(self) -> Any:

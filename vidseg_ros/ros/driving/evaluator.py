@@ -111,7 +111,7 @@ class EvaluatorNode(Node):
             self._reject(f"labels of {labels.shape[::-1]} pixels for a truth of {truth.shape[::-1]}")
         elif (truth == IGNORE).all():
             self._reject("ground truth without a known tag; check interface and carla_version")
-        elif reason := self._live.add(1e-9 * stamp, labels, truth, self._picture(stamp)):
+        elif reason := self._live.add(stamp, labels, truth, self._picture(stamp)):
             self.get_logger().info(f"{reason}: not compared with the frame before")
 
     def _picture(self, stamp: int) -> Ids | None:

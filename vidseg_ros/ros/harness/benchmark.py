@@ -15,6 +15,7 @@ from sensor_msgs.msg import Image
 
 from vidseg_ros.benchmark import memory_mb, pictures
 from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.player import Listener, Outcome, Player, Spinner, play
 from vidseg_ros.ros.harness.process import running_node
@@ -136,7 +137,7 @@ def street(size: tuple[int, int], frames: int) -> Iterator[Image]:
     """Yield a short drive again and again; its pictures are made before the first is taken."""
     drive = cycle(pictures(size))
     for index, rgb in enumerate(islice(drive, frames)):
-        yield to_image(rgb, "rgb8", make_header(index / FPS))
+        yield to_image(rgb, "rgb8", make_header(nanoseconds(index / FPS)))
 
 
 def _difference(figures: dict[str, Any], part: str) -> dict[str, float | None]:

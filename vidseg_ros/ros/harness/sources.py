@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from vidseg_ros.errors import UserError
-from vidseg_ros.io.bag_reader import image_topics, is_bag
-from vidseg_ros.io.video import Video, read_folder, read_video
+from vidseg_ros.io.bag_reader import ImageTopic
+from vidseg_ros.io.frame import nanoseconds
+from vidseg_ros.io.image_messages import BadFrame
+from vidseg_ros.io.recordings import FRAME_ID, open_recordings
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
-
-FRAME_ID = "camera"
 
 
 @dataclass(frozen=True)
@@ -32,30 +33,29 @@ class Source:
 
 def open_source(path: Path, fps: float, topic: str) -> Source:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
-    if not path.exists():
-        raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
-    if is_bag(path):
-        return _from_bag(path, topic)
-    return _from_video(read_video(path) if path.is_file() else read_folder(path, fps))
+    (recording,) = open_recordings(path, [topic] if topic else [], fps)
+    if recording.topic is not None:
+        return _as_recorded(recording.topic)
+    frames = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
+    return _from_frames(((frame.rgb, frame.stamp) for frame in frames), recording.count, recording.fps)
 
 
-def _from_bag(path: Path, topic: str) -> Source:
-    (images,) = image_topics(path, [topic] if topic else [])
+def _as_recorded(images: ImageTopic) -> Source:
     kind = CompressedImage if images.compressed else Image
     messages = (deserialize_message(data, kind) for _, data in images.messages())
     return Source(messages, images.count, images.fps, images.compressed)
 
 
-def _from_video(video: Video) -> Source:
-    messages = (to_image(rgb, "rgb8", make_header(index / video.fps)) for index, rgb in enumerate(video.frames))
-    return Source(messages, video.count, video.fps)
+def _from_frames(frames: Iterator[tuple[NDArray[np.uint8], int]], count: int, fps: float) -> Source:
+    return Source((to_image(rgb, "rgb8", make_header(stamp)) for rgb, stamp in frames), count, fps)
 
 
 def street_source(frames: int, seed: int, size: tuple[int, int]) -> Source:
     """Drive through the built-in street world with a camera of (width, height) ``size``."""
     config = StreetWorldConfig(width=size[0], height=size[1], seed=seed)
     world = StreetWorld(config)
-    return _from_video(Video((world.frame(index).rgb for index in range(frames)), frames, config.fps))
+    drive = (world.frame(index) for index in range(frames))
+    return _from_frames(((frame.rgb, nanoseconds(frame.stamp)) for frame in drive), frames, config.fps)
 
 
 def first(source: Source, frames: int | None) -> Source:
@@ -71,8 +71,8 @@ def repeat(sources: Sequence[Source]) -> Source:
     return replace(sources[0], messages=messages, count=sum(source.count for source in sources))
 
 
-def make_header(seconds: float) -> Header:
-    """Return a header with the stamp ``seconds``."""
+def make_header(stamp: int) -> Header:
+    """A header with the ``stamp`` in nanoseconds."""
     header = Header(frame_id=FRAME_ID)
-    header.stamp.sec, header.stamp.nanosec = divmod(round(seconds * 1e9), 10**9)
+    header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
     return header

@@ -40,20 +40,20 @@ def qos(reliability: QoSReliabilityPolicy) -> QoSProfile:
 
 @dataclass(frozen=True)
 class Received:
-    """A serialised image message, when it came, and how far its stamp is from that of the message before, seconds.
+    """A serialised image message, when it came, and how far its stamp is from that of the message before, nanoseconds.
 
     laps: when it was taken from the queue, read, segmented and answered.
     """
 
     data: bytes
     time: float
-    step: float
+    elapsed: int
     laps: list[float] = field(default_factory=list)
 
     def after(self, dropped: Received) -> Received:
-        """Return this message, with the step of a dropped one where that is further from normal."""
-        steps = (self.step, dropped.step)
-        return replace(self, step=min(steps) if min(steps) < 0 else max(steps))
+        """Return this message, with the distance of a dropped one where that is further from normal."""
+        both = (self.elapsed, dropped.elapsed)
+        return replace(self, elapsed=min(both) if min(both) < 0 else max(both))
 
 
 class Camera:
@@ -73,7 +73,7 @@ class Camera:
         self._reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
         self.publishers: dict[str, LifecyclePublisher] = {}
         self.subscription: Subscription | None = None
-        self._last_stamp: float | None = None
+        self._last_stamp: int | None = None
         self._skipped: Received | None = None  # held no usable image; a jump of its stamp still counts
         self._last_warning: dict[str, float] = {}
 
@@ -102,12 +102,12 @@ class Camera:
         """Count a serialised message; its stamp is read without deserialising the rest."""
         self.statistics.received += 1
         stamp = read_stamp(data)
-        step = 0.0 if self._last_stamp is None else stamp - self._last_stamp
+        elapsed = 0 if self._last_stamp is None else stamp - self._last_stamp
         if stamp == self._last_stamp:
             self.statistics.repeated += 1
-            self._warn("repeat", f"stamp {stamp:.3f} repeats; the camera driver should stamp each image")
+            self._warn("repeat", f"stamp {stamp * 1e-9:.3f} repeats; the camera driver should stamp each image")
         self._last_stamp = stamp
-        return Received(data, time.perf_counter(), step)
+        return Received(data, time.perf_counter(), elapsed)
 
     def read(self, received: Received, decoder: Decoder) -> tuple[Any, Frame]:
         """Return the message's header and its frame. Raises BadFrame."""
@@ -123,7 +123,7 @@ class Camera:
             self.reset("service called")
         self._skipped = None
         received.laps.append(time.perf_counter())
-        return message.header, Frame(rgb, read_stamp(received.data), message.header.frame_id, family, received.step)
+        return message.header, Frame(rgb, read_stamp(received.data), message.header.frame_id, family, received.elapsed)
 
     def publish(self, received: Received, header: Any, frame: Frame, result: Segmentation) -> None:
         """Publish what somebody listens to, with the header of the input, and count the frame."""
@@ -192,10 +192,10 @@ class Camera:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def read_stamp(data: bytes) -> float:
-    """Read the stamp, seconds, off a serialised message that begins with a header (CDR); 0 where it is cut short."""
+def read_stamp(data: bytes) -> int:
+    """The stamp, nanoseconds, of a serialised message that begins with a header (CDR); 0 where it is cut short."""
     if len(data) < STAMP_END:
-        return 0.0
+        return 0
     little = data[1] & 1
     seconds, nanoseconds = struct.unpack_from("<iI" if little else ">iI", data, STAMP_END - 8)
-    return float(seconds + nanoseconds * 1e-9)
+    return int(seconds * 10**9 + nanoseconds)

@@ -25,7 +25,7 @@ from vidseg_ros.ros.segmentation.camera import Camera, Received
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
 from vidseg_ros.ros.spin import run
-from vidseg_ros.stream import Segmentation, step_together
+from vidseg_ros.stream import Segmentation, segment_together
 
 
 @contextmanager
@@ -166,7 +166,7 @@ class SegmentationNode(LifecycleNode):
         cameras = [camera for camera, *_ in jobs]
         try:
             confidence = any(camera.wants("confidence") for camera in cameras)
-            return step_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
+            return segment_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
         except Exception as error:  # out of memory, a lost GPU, ...
             for camera in cameras:
                 camera.reject(error)

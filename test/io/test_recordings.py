@@ -1,0 +1,62 @@
+import cv2
+import numpy as np
+import pytest
+
+from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import Frame, discontinuity, nanoseconds
+from vidseg_ros.io.recordings import open_recordings
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def test_folder_in_name_order(tmp_path):
+    for name, color in (("b.png", GREEN), ("a.PNG", RED), ("c.jpeg", BLUE)):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), color[::-1], np.uint8))
+    (tmp_path / "notes.txt").write_text("none")
+    (recording,) = open_recordings(tmp_path, fps=12.5)
+    frames = list(recording.frames())
+    assert (recording.count, recording.fps, len(frames)) == (3, 12.5, 3)
+    assert [frame.rgb.argmax(2)[0, 0] for frame in frames] == [0, 1, 2]
+    assert [frame.stamp for frame in frames] == [0, 80_000_000, 160_000_000]
+    assert [frame.name for frame in frames] == ["a", "b", "c"]
+    assert frames[0].rgb.shape == (4, 6, 3)
+
+
+def write_video(path, colors, fps=20.0):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (64, 48))
+    for color in colors:
+        writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
+    writer.release()
+    return path
+
+
+def test_video(tmp_path):
+    (recording,) = open_recordings(write_video(tmp_path / "film.mp4", [RED, GREEN, BLUE, RED]))
+    for _ in range(2):  # begins anew each time
+        frames = list(recording.frames())
+        assert (recording.count, len(frames)) == (4, 4)
+        assert recording.fps == pytest.approx(20)
+        assert [frame.rgb.shape for frame in frames] == 4 * [(48, 64, 3)]
+        assert [frame.rgb.mean((0, 1)).argmax() for frame in frames] == [0, 1, 2, 0]
+        assert all(frame.rgb.mean((0, 1)).max() > 150 for frame in frames)
+
+
+def test_videos_without_a_frame_are_named(tmp_path):
+    (tmp_path / "garbage.mp4").write_bytes(b"not a film" * 100)
+    write_video(tmp_path / "empty.mp4", [])
+    for name in ("garbage.mp4", "empty.mp4"):
+        with pytest.raises(UserError, match=rf"{name}' holds no video"):
+            open_recordings(tmp_path / name)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 10**8, 5 * 10**8])
+def test_time_is_whole_nanoseconds(gap):
+    """A stamp that no float could hold beside its neighbour."""
+    now = 1_700_000_000_123_456_789
+    rgb = np.zeros((2, 2, 3), np.uint8)
+    assert discontinuity(Frame(rgb, now), Frame(rgb, now + gap)) == ""
+    assert discontinuity(Frame(rgb, now), Frame(rgb, now - 1)) == "time ran back by 0.000 s"
+
+
+def test_nanoseconds_of_a_frame_rate():
+    assert [nanoseconds(index / 15) for index in range(3)] == [0, 66_666_667, 133_333_333]
