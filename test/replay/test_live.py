@@ -47,7 +47,7 @@ def test_what_does_not_follow_is_not_compared(tmp_path):
     for index, stamp in enumerate((10.0, 10.1, 12.0, 12.1, 3.0)):
         reason = live.add(nanoseconds(stamp), np.full_like(truth, index), truth)
         assert reason.split(" by")[0] == {2: "time jumped", 4: "time ran back"}.get(index, "")
-    assert "resolution changed" in live.add(3.1, truth[:2], truth[:2])
+    assert "resolution changed" in live.add(nanoseconds(3.1), truth[:2], truth[:2])
     live.report(tmp_path, ("a", "b"), {}, COUNTS, [])
     result = json.loads((tmp_path / "course" / RESULT).read_text())
     assert [reset["frame"] for reset in result["resets"]] == [2, 4, 5]

@@ -18,8 +18,9 @@ def transfer(
     """Copy the tensors of ``start`` whose name and shape agree into ``network``.
 
     A tensor whose shapes differ in one dimension, where they count the classes of the two label sets, is translated:
-    each class gets the mean of its counterparts. With ``init_from_convolution``, a cell that ``start`` lacks begins as an average
-    over time of the convolution it replaces, where its activation can be linear. Raises UserError where nothing fits.
+    each class gets the mean of its counterparts. With ``init_from_convolution``, a cell that ``start`` lacks begins as
+    an average over time of the convolution it replaces, where its activation can be linear. Raises UserError where
+    nothing fits.
     """
     given, state = start.network.state_dict(), network.state_dict()
     fitting = {}
