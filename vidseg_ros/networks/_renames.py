@@ -12,3 +12,17 @@ Renames = tuple[tuple[str, str], ...]
 
 IGNORED: tuple[str, ...] = ()
 """Regular expressions of names that inference does not need: these files have none, no auxiliary heads either."""
+
+FDDWNET: Renames = (
+    (r"^layer1\.", "quarter.0."),
+    (r"^layer2\.", "quarter.1."),
+    (r"^layer8\.", "eighth.0."),
+    (r"^layer25\.up_conv\.", "up_quarter.0."),
+    (r"^layer28\.up_conv\.", "up_half.0."),
+    (r"^layer31\.up_conv\.", "head.layers."),
+    *((rf"^layer3_7\.{i}\.conv\.", f"quarter.{i + 2}.layers.") for i in range(5)),
+    *((rf"^layer9_16\.{i}\.conv\.", f"eighth.{i + 1}.layers.") for i in range(8)),
+    *((rf"^layer17_24\.{i}\.conv\.", f"eighth.{i + 9}.layers.") for i in range(8)),
+    *((rf"^layer26_27\.{i}\.conv\.", f"up_quarter.{i + 1}.layers.") for i in range(2)),
+    *((rf"^layer29_30\.{i}\.conv\.", f"up_half.{i + 1}.layers.") for i in range(2)),
+)
