@@ -26,3 +26,17 @@ FDDWNET: Renames = (
     *((rf"^layer26_27\.{i}\.conv\.", f"up_quarter.{i + 1}.layers.") for i in range(2)),
     *((rf"^layer29_30\.{i}\.conv\.", f"up_half.{i + 1}.layers.") for i in range(2)),
 )
+
+MININETV2: Renames = (
+    (r"\.dw_conv\.", ".depthwise.0."),
+    (r"\.ddw_conv\.", ".depthwise.1."),
+    (r"\.pw_conv\.", ".pointwise."),
+    (r"^d1_2\.", "quarter."),
+    (r"^ref\.", "refinement."),
+    (r"^d3\.", "eighth.0."),
+    (r"^up1\.up_conv\.", "up_quarter."),
+    (r"^m26_29\.", "up_half."),
+    (r"^output\.up_conv\.", "up_half.4."),
+    *((rf"^m1_10\.{i}\.", f"quarter.{i + 2}.") for i in range(10)),
+    *((rf"^feature_extractor\.{i}\.", f"eighth.{i + 1}.") for i in range(16)),
+)
