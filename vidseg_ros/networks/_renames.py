@@ -40,3 +40,18 @@ MININETV2: Renames = (
     *((rf"^m1_10\.{i}\.", f"quarter.{i + 2}.") for i in range(10)),
     *((rf"^feature_extractor\.{i}\.", f"eighth.{i + 1}.") for i in range(16)),
 )
+
+ESPNETV2: Renames = (
+    (r"\.activation\.", "."),
+    (r"^l1_block\.", "level1."),
+    (r"^l([34])_block2\.(\d)\.", r"level\1.\2.pyramid."),
+    (r"^l([234])_block1?\.conv_stride\.", r"down\1.shortcut."),
+    (r"^l([234])_block1?\.", r"down\1.pyramid."),
+    (r"\.conv_init\.", ".reduce."),
+    (r"\.layers\.", ".branches."),
+    (r"\.conv_last\.", ".expand."),
+    (r"^convl4_l3\.", "reduce."),
+    (r"^ppm\.conv\.", "pooling.merge."),
+    *((rf"^ppm\.stage{i + 1}\.", f"pooling.grids.{i}.") for i in range(4)),
+    (r"^decoder\.", "classifier."),
+)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +49,11 @@ def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) 
 def crop_to(x: Tensor, like: Tensor) -> Tensor:
     """Cut ``x`` at the right and bottom to the size of ``like``: up-sampling of odd sizes overshoots by a pixel."""
     return x[..., : like.shape[-2], : like.shape[-1]]
+
+
+def fuse_hierarchically(branches: Iterable[Tensor]) -> Tensor:
+    """Concatenate branches, each added to those before it: dilated convolutions alone leave a grid (ESPNet)."""
+    return torch.cat(list(accumulate(branches)), 1)
 
 
 class NormPReLU(nn.Sequential):
