@@ -55,3 +55,19 @@ ESPNETV2: Renames = (
     *((rf"^ppm\.stage{i + 1}\.", f"pooling.grids.{i}.") for i in range(4)),
     (r"^decoder\.", "classifier."),
 )
+
+DABNET: Renames = (
+    (r"\.activation\.", "."),
+    *((rf"^layer{i + 1}\.", f"stem.{i}.") for i in range(3)),
+    (r"^layer4\.", "down_quarter."),
+    (r"^layer5_7\.", "quarter."),
+    (r"^layer8\.", "down_eighth."),
+    (r"^layer15\.", "classifier."),
+    *((rf"^layer9_10\.{i}\.", f"eighth.{i}.") for i in range(2)),
+    *((rf"^layer11_12\.{i}\.", f"eighth.{i + 2}.") for i in range(2)),
+    *((rf"^layer13_14\.{i}\.", f"eighth.{i + 4}.") for i in range(2)),
+    (r"\.init_conv\.", ".reduce."),
+    (r"\.left_branch\.", ".near."),
+    (r"\.right_branch\.", ".far."),
+    (r"\.last_conv\.", ".expand."),
+)
