@@ -71,3 +71,17 @@ DABNET: Renames = (
     (r"\.right_branch\.", ".far."),
     (r"\.last_conv\.", ".expand."),
 )
+
+CFPNET: Renames = (
+    (r"\.activation\.", "."),
+    (r"^conv_init\.", "stem."),
+    (r"^downsample1\.", "quarter.0."),
+    (r"^downsample2\.", "eighth.0."),
+    *((rf"^cfp1\.{i}\.", f"quarter.{i + 1}.") for i in range(2)),
+    *((rf"^cfp2\.{i}\.", f"eighth.{i + 1}.") for i in range(6)),
+    (r"^seg_head\.", "classifier."),
+    (r"\.conv_init\.", ".reduce."),
+    (r"\.conv_last\.", ".expand."),
+    (r"\.layers\.", ".branches."),
+    *((rf"\.block{i + 1}\.", f".layers.{i}.") for i in range(3)),
+)
