@@ -46,6 +46,14 @@ def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) 
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), *activation)
 
 
+def stem(channels: int) -> nn.Sequential:
+    """Return three 3x3 convolutions, of which the first halves the size of the frame (DABNet, CFPNet)."""
+    return nn.Sequential(
+        normed(conv(3, channels, 3, stride=2), nn.PReLU()),
+        *(normed(conv(channels, channels, 3), nn.PReLU()) for _ in range(2)),
+    )
+
+
 def crop_to(x: Tensor, like: Tensor) -> Tensor:
     """Cut ``x`` at the right and bottom to the size of ``like``: up-sampling of odd sizes overshoots by a pixel."""
     return x[..., : like.shape[-2], : like.shape[-1]]

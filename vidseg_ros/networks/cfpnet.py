@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, fuse_hierarchically, normed
+from vidseg_ros.networks.blocks import DownSampler, conv, fuse_hierarchically, normed, stem
 
 HALF, QUARTER, EIGHTH = 32, 64, 128  # channels at 1/2, 1/4 and 1/8
 QUARTER_DILATIONS, EIGHTH_DILATIONS = (2, 2), (4, 4, 8, 8, 16, 16)
@@ -65,10 +65,7 @@ class CFPNet(StreamingNetwork):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.stem = nn.Sequential(
-            normed(conv(3, HALF, 3, stride=2), nn.PReLU()),
-            *(normed(conv(HALF, HALF, 3), nn.PReLU()) for _ in range(2)),
-        )
+        self.stem = stem(HALF)
         self.quarter = nn.Sequential(
             DownSampler(HALF + 3, QUARTER, nn.PReLU()), *(CFP(QUARTER, dilation) for dilation in QUARTER_DILATIONS)
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, depthwise, normed
+from vidseg_ros.networks.blocks import DownSampler, conv, depthwise, normed, stem
 
 HALF, QUARTER, EIGHTH = 32, 64, 128  # channels at 1/2, 1/4 and 1/8
 QUARTER_DILATIONS, EIGHTH_DILATIONS = (2, 2, 2), (4, 4, 8, 8, 16, 16)
@@ -45,10 +45,7 @@ class DABNet(StreamingNetwork):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)
-        self.stem = nn.Sequential(
-            normed(conv(3, HALF, 3, stride=2), nn.PReLU()),
-            *(normed(conv(HALF, HALF, 3), nn.PReLU()) for _ in range(2)),
-        )
+        self.stem = stem(HALF)
         self.down_quarter = DownSampler(HALF + 3, QUARTER, nn.PReLU())
         self.quarter = nn.Sequential(*(DAB(QUARTER, dilation) for dilation in QUARTER_DILATIONS))
         self.down_eighth = normed(conv(2 * QUARTER + 3, EIGHTH, 3, stride=2), nn.PReLU())
