@@ -1,6 +1,9 @@
-"""Building blocks of ESPNet (Mehta et al. 2018): convolutions without bias, batch norm with eps 1e-3, PReLU."""
+"""Building blocks: those of ESPNet (Mehta et al. 2018; batch norm with eps 1e-3), and those that networks share."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +11,24 @@ from torch import Tensor, nn
 DILATIONS = (1, 2, 4, 8, 16)
 
 
-def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the size, or divides it by ``stride`` rounding up."""
-    padding = (kernel - 1) // 2 * dilation
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False)
+def conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int | tuple[int, int],
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Return a convolution that keeps the size, or divides it by ``stride`` rounding up; kernel: side or (h, w)."""
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = ((height - 1) // 2 * dilation, (width - 1) // 2 * dilation)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups, bias)
+
+
+def depthwise(channels: int, kernel: int | tuple[int, int], stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return a convolution of every channel by itself."""
+    return conv(channels, channels, kernel, stride, dilation, groups=channels)
 
 
 def upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
@@ -19,9 +36,32 @@ def upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2, bias=False)
 
 
+def upsample3(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    """Return a learned 2x up-sampling in which neighbours overlap: a 3x3 kernel (ENet, ERFNet)."""
+    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+
+
+def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> nn.Sequential:
+    """Return a convolution, batch norm and the activation, if any."""
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), *activation)
+
+
+def stem(channels: int) -> nn.Sequential:
+    """Return three 3x3 convolutions, of which the first halves the size of the frame (DABNet, CFPNet)."""
+    return nn.Sequential(
+        normed(conv(3, channels, 3, stride=2), nn.PReLU()),
+        *(normed(conv(channels, channels, 3), nn.PReLU()) for _ in range(2)),
+    )
+
+
 def crop_to(x: Tensor, like: Tensor) -> Tensor:
     """Cut ``x`` at the right and bottom to the size of ``like``: up-sampling of odd sizes overshoots by a pixel."""
     return x[..., : like.shape[-2], : like.shape[-1]]
+
+
+def fuse_hierarchically(branches: Iterable[Tensor]) -> Tensor:
+    """Concatenate branches, each added to those before it: dilated convolutions alone leave a grid (ESPNet)."""
+    return torch.cat(list(accumulate(branches)), 1)
 
 
 class NormPReLU(nn.Sequential):
@@ -64,3 +104,15 @@ class ESP(nn.Module):
             sums.append(sums[-1] + output)
         merged = torch.cat([first, *sums], 1)
         return self.norm(x + merged if self.residual else merged)  # type: ignore[no-any-return]
+
+
+class DownSampler(nn.Module):
+    """Halve the size: a strided 3x3 convolution beside max pooling (ENet's initial block, Paszke et al. 2016)."""
+
+    def __init__(self, in_channels: int, out_channels: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv = normed(conv(in_channels, out_channels - in_channels, 3, stride=2), activation)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.conv(x), self.pool(x)], 1)

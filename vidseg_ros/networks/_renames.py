@@ -1,0 +1,87 @@
+"""From the names of released files (Cityscapes, 19 train ids, crops of 1024x1024) to the names of this package."""
+
+from __future__ import annotations
+
+from vidseg_ros.config import InputConfig
+
+RELEASED_INPUT = InputConfig((1024, 512), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""Input of these releases: RGB with the mean and standard deviation of ImageNet."""
+
+Renames = tuple[tuple[str, str], ...]
+"""Pairs of a regular expression and what replaces it, applied one after the other."""
+
+IGNORED: tuple[str, ...] = ()
+"""Regular expressions of names that inference does not need: these files have none, no auxiliary heads either."""
+
+FDDWNET: Renames = (
+    (r"^layer1\.", "quarter.0."),
+    (r"^layer2\.", "quarter.1."),
+    (r"^layer8\.", "eighth.0."),
+    (r"^layer25\.up_conv\.", "up_quarter.0."),
+    (r"^layer28\.up_conv\.", "up_half.0."),
+    (r"^layer31\.up_conv\.", "head.layers."),
+    *((rf"^layer3_7\.{i}\.conv\.", f"quarter.{i + 2}.layers.") for i in range(5)),
+    *((rf"^layer9_16\.{i}\.conv\.", f"eighth.{i + 1}.layers.") for i in range(8)),
+    *((rf"^layer17_24\.{i}\.conv\.", f"eighth.{i + 9}.layers.") for i in range(8)),
+    *((rf"^layer26_27\.{i}\.conv\.", f"up_quarter.{i + 1}.layers.") for i in range(2)),
+    *((rf"^layer29_30\.{i}\.conv\.", f"up_half.{i + 1}.layers.") for i in range(2)),
+)
+
+MININETV2: Renames = (
+    (r"\.dw_conv\.", ".depthwise.0."),
+    (r"\.ddw_conv\.", ".depthwise.1."),
+    (r"\.pw_conv\.", ".pointwise."),
+    (r"^d1_2\.", "quarter."),
+    (r"^ref\.", "refinement."),
+    (r"^d3\.", "eighth.0."),
+    (r"^up1\.up_conv\.", "up_quarter."),
+    (r"^m26_29\.", "up_half."),
+    (r"^output\.up_conv\.", "up_half.4."),
+    *((rf"^m1_10\.{i}\.", f"quarter.{i + 2}.") for i in range(10)),
+    *((rf"^feature_extractor\.{i}\.", f"eighth.{i + 1}.") for i in range(16)),
+)
+
+ESPNETV2: Renames = (
+    (r"\.activation\.", "."),
+    (r"^l1_block\.", "level1."),
+    (r"^l([34])_block2\.(\d)\.", r"level\1.\2.pyramid."),
+    (r"^l([234])_block1?\.conv_stride\.", r"down\1.shortcut."),
+    (r"^l([234])_block1?\.", r"down\1.pyramid."),
+    (r"\.conv_init\.", ".reduce."),
+    (r"\.layers\.", ".branches."),
+    (r"\.conv_last\.", ".expand."),
+    (r"^convl4_l3\.", "reduce."),
+    (r"^ppm\.conv\.", "pooling.merge."),
+    *((rf"^ppm\.stage{i + 1}\.", f"pooling.grids.{i}.") for i in range(4)),
+    (r"^decoder\.", "classifier."),
+)
+
+DABNET: Renames = (
+    (r"\.activation\.", "."),
+    *((rf"^layer{i + 1}\.", f"stem.{i}.") for i in range(3)),
+    (r"^layer4\.", "down_quarter."),
+    (r"^layer5_7\.", "quarter."),
+    (r"^layer8\.", "down_eighth."),
+    (r"^layer15\.", "classifier."),
+    *((rf"^layer9_10\.{i}\.", f"eighth.{i}.") for i in range(2)),
+    *((rf"^layer11_12\.{i}\.", f"eighth.{i + 2}.") for i in range(2)),
+    *((rf"^layer13_14\.{i}\.", f"eighth.{i + 4}.") for i in range(2)),
+    (r"\.init_conv\.", ".reduce."),
+    (r"\.left_branch\.", ".near."),
+    (r"\.right_branch\.", ".far."),
+    (r"\.last_conv\.", ".expand."),
+)
+
+CFPNET: Renames = (
+    (r"\.activation\.", "."),
+    (r"^conv_init\.", "stem."),
+    (r"^downsample1\.", "quarter.0."),
+    (r"^downsample2\.", "eighth.0."),
+    *((rf"^cfp1\.{i}\.", f"quarter.{i + 1}.") for i in range(2)),
+    *((rf"^cfp2\.{i}\.", f"eighth.{i + 1}.") for i in range(6)),
+    (r"^seg_head\.", "classifier."),
+    (r"\.conv_init\.", ".reduce."),
+    (r"\.conv_last\.", ".expand."),
+    (r"\.layers\.", ".branches."),
+    *((rf"\.block{i + 1}\.", f".layers.{i}.") for i in range(3)),
+)
