@@ -4,6 +4,8 @@ import signal
 import tempfile
 from pathlib import Path
 
+from vidseg_ros.networks.espnet import ESPNetConfig
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads stall beside other processes
 
 import pytest
@@ -14,7 +16,7 @@ from vidseg_ros.data.datasets import data_root
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
-from vidseg_ros.networks.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.networks.config import CellConfig, InputConfig
 
 # Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))
@@ -33,7 +35,7 @@ CPU = EngineConfig(device="cpu")
 def tiny_network(position="L1b", seed=0, **cell):
     torch.manual_seed(seed)
     memory = CellConfig(position, state_size=(8, 12), **cell) if position else None
-    return build(NetworkConfig(p=1, q=1, cell=memory, input=InputConfig(SIZE))).eval()
+    return build(ESPNetConfig(p=1, q=1, cell=memory, input=InputConfig(SIZE))).eval()
 
 
 def wakeful():
@@ -45,7 +47,7 @@ def wakeful():
         network.reductions["L1c"].weight.zero_()
         network.reductions["L1d"].weight[:, len(CAMVID) :].zero_()
         network.cell.gates.convolution.bias[len(CAMVID) : 2 * len(CAMVID)] = 2.0
-        network.up_half.weight.mul_(2000)
+        network.head.weight.mul_(2000)
     return network
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vidseg_ros"
-BASE = {"errors"}
+BASE = {"errors", "aliases"}
 PLAIN = BASE | {"schema", "labels", "files"}
 FRAMES = PLAIN | {"io", "flow"}
 NETWORKS = PLAIN | {"networks", "checkpoints"}
 RUN = NETWORKS | {"io", "engines", "stream"}
 ALLOWED = {
     "errors": set(),
+    "aliases": set(),
     "labels": BASE,
     "schema": BASE,
     "files": BASE,

@@ -4,6 +4,7 @@ import pytest
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks.config import CellConfig, NetworkConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
 from vidseg_ros.schema import from_dict, load_yaml
 from vidseg_ros.stream import StreamConfig
 from vidseg_ros.training.config import TrainConfig
@@ -13,7 +14,7 @@ def test_nested_values_and_defaults():
     config = from_dict(
         NetworkConfig, {"classes": 19, "cell": {"kernel": 5, "state_size": [2, 3]}, "input": {"scale": 1}}
     )
-    assert config == NetworkConfig(classes=19, cell=CellConfig(kernel=5, state_size=(2, 3)))
+    assert config == ESPNetConfig(classes=19, cell=CellConfig(kernel=5, state_size=(2, 3)))
     assert isinstance(config.input.scale, float)
 
 
@@ -26,7 +27,6 @@ def test_nested_values_and_defaults():
         ({"classes": True}, "classes is True; expected int"),
         ({"classes": 0}, "classes is 0; it must be above 0"),
         ({"cell": {"kernel": 4}}, "kernel is 4; use an odd number"),
-        ({"cell": {"position": "L2"}}, "'L2'; use one of L1a"),
         ({"cell": {"state_size": 3}}, "cell.state_size is 3; expected a list"),
         ({"cell": {"state_size": [1, 2, 3]}}, "has 3 values; expected 2"),
         ({"input": {"std": [0, 1, 1]}}, "input.std is 0"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
-from collections.abc import Collection
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from vidseg_ros.aliases import CONFIG_KEYS
 from vidseg_ros.errors import UserError
 
 T = TypeVar("T")
@@ -30,6 +32,13 @@ def require_positive(**values: float) -> None:
             raise UserError(f"{key} is {value}; it must be above 0")
 
 
+def require_finite(**values: float) -> None:
+    """Raise UserError for the first value that is infinite or no number."""
+    for key, value in values.items():
+        if not math.isfinite(value):
+            raise UserError(f"{key} is {value}; give a finite number")
+
+
 def load_yaml(path: Path, cls: type[T]) -> T:
     """Read a ``cls`` from a YAML file."""
     try:
@@ -41,13 +50,50 @@ def load_yaml(path: Path, cls: type[T]) -> T:
     return from_dict(cls, data or {})
 
 
+@dataclass(frozen=True)
+class Union:
+    """Dataclasses of which the field ``tag`` picks one, by its default in each member."""
+
+    tag: str
+    default: type[Any]
+    members: Mapping[str, type[Any]]
+
+
+UNIONS: dict[type[Any], Union] = {}
+"""What ``from_dict`` builds in place of a base class."""
+
+
+def tagged_union(base: type[Any], tag: str, default: type[Any], members: Iterable[type[Any]]) -> None:
+    """Let ``from_dict`` build that one of the ``members`` of ``base`` whose default for ``tag`` the data names."""
+    UNIONS[base] = Union(tag, default, {getattr(member, tag): member for member in members})
+
+
+def _member(base: type[Any], data: Mapping[str, Any], where: str) -> type[Any]:
+    """The member of a union that the data is of. Raises UserError, also for fields of another member."""
+    union = UNIONS[base]
+    name = data.get(union.tag, getattr(union.default, union.tag))
+    require_one_of(f"{where}{union.tag}", name, union.members)
+    member = union.members[name]
+    known = {item.name for item in fields(member)}
+    for key in data:
+        owners = [other for other, cls in union.members.items() if key in {item.name for item in fields(cls)}]
+        if key not in known and owners:
+            raise UserError(f"'{where}{key}' is a field of {', '.join(owners)}, not of {name}; take it out")
+    return member
+
+
 def from_dict(cls: type[T], data: object, where: str = "") -> T:
     """Build the dataclass ``cls`` from plain data as JSON and YAML have it; ``where`` names it in errors.
 
-    Raises UserError for a key that does not exist (naming the nearest one) or a value of another type.
+    Keys of earlier versions are taken, too (``aliases``). Raises UserError for a key that does not exist (naming the
+    nearest one) or a value of another type.
     """
     if not isinstance(data, dict):
         raise UserError(f"{where or cls.__name__} is {data!r}; expected keys and values")
+    aliases = CONFIG_KEYS.get(cls.__name__, {})
+    data = {aliases.get(str(key), str(key)): value for key, value in data.items()}
+    if cls in UNIONS:
+        cls = _member(cls, data, where)
     hints = typing.get_type_hints(cls)
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for key in data:

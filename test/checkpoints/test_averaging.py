@@ -5,7 +5,7 @@ import torch
 
 from test.conftest import tiny_network
 from vidseg_ros.checkpoints.averaging import average
-from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, LabelSet
@@ -39,8 +39,8 @@ def test_the_parts_stay_as_they_are_and_are_told():
 
 
 def test_the_hysteresis_is_that_of_the_first(checkpoint):
-    checkpoint.network.config = replace(checkpoint.network.config, hysteresis=0.5)
-    assert average([checkpoint, trained(1)]).network.config.hysteresis == 0.5
+    checkpoint = replace(checkpoint, inference=InferenceConfig(hysteresis=0.5))
+    assert average([checkpoint, trained(1)]).inference.hysteresis == 0.5
 
 
 def test_other_networks_and_labels_are_refused():

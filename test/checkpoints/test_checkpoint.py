@@ -13,6 +13,7 @@ from vidseg_ros.checkpoints.checkpoint import (
     DEFAULT_CHECKPOINT,
     METADATA_KEY,
     Checkpoint,
+    InferenceConfig,
     load_checkpoint,
     shipped_weights,
     without_denormals,
@@ -57,7 +58,7 @@ def test_what_is_saved_comes_back(position, tmp_path):
             tensor.add_(0.1 * torch.rand_like(tensor))  # nothing is at its initial value
     about = {"miou": 61.5, "command": "vidseg train", "nested": {"seed": 3, "list": [1, 2]}}
     path = tmp_path / "new" / "folder" / "tiny.safetensors"
-    Checkpoint(network, CAMVID, about, "9.8.7").save(path)
+    Checkpoint(network, CAMVID, about, version="9.8.7").save(path)
     loaded = load_checkpoint(path)
     assert torch.equal(logits(loaded.network), logits(network))
     assert loaded.network.config == network.config
@@ -140,6 +141,38 @@ def test_a_file_at_odds_with_itself(checkpoint_file, change, words):
 def test_unreadable_metadata(tmp_path, metadata):
     save_file({"weight": torch.zeros(2)}, tmp_path / "odd.safetensors", {METADATA_KEY: metadata})
     refusal(tmp_path / "odd.safetensors")
+
+
+def test_a_file_of_a_later_version_says_so(checkpoint_file):
+    rewrite(checkpoint_file, lambda h, t: h.update(format=99, version="7.0.0"))
+    assert "of format 99, written by vidseg_ros 7.0.0" in refusal(checkpoint_file)
+
+
+def as_format_1(header, tensors):
+    """What version 0.1.0 wrote."""
+    header.pop("format")
+    header["network"]["hysteresis"] = header.pop("inference")["hysteresis"]
+    tensors["up_half.weight"] = tensors.pop("head.weight")
+
+
+def test_a_file_of_the_first_format_is_the_same_network(tmp_path):
+    before = Checkpoint(tiny_network(), CAMVID, {"step": 3}, InferenceConfig(hysteresis=0.25))
+    before.save(tmp_path / "x.safetensors")
+    rewrite(tmp_path / "x.safetensors", as_format_1)
+    after = load_checkpoint(tmp_path / "x.safetensors")
+    assert (after.inference, after.about) == (before.inference, before.about)
+    torch.testing.assert_close(logits(after.network), logits(before.network), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_damaged_weights_are_not_hidden(checkpoint_file, value):
+    rewrite(checkpoint_file, lambda h, t: t["head.weight"].view(-1)[3].fill_(value))
+    assert "'head.weight' holds values that are not finite" in refusal(checkpoint_file)
+
+
+def test_weights_of_another_type_are_refused(checkpoint_file):
+    rewrite(checkpoint_file, lambda h, t: t.update({"head.weight": t["head.weight"].int()}))
+    assert "'head.weight' is torch.int32, not torch.float32" in refusal(checkpoint_file)
 
 
 def test_an_untouched_rewrite_loads(checkpoint_file):

@@ -18,7 +18,6 @@ from vidseg_ros.engines.step import InferenceStep, hold
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, IGNORE
 from vidseg_ros.networks import build
-from vidseg_ros.networks.folding import fold
 
 
 def here(name):
@@ -62,10 +61,10 @@ def test_a_folded_network_is_the_same_network(position, size):
     with torch.inference_mode():
         first = network.initial_state(2, *size)
         expected, state = network(frame, first)
-        logits, mine = fold(network)(frame, first)
+        logits, mine = network.for_inference()(frame, first)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(mine, state, atol=1e-4, rtol=1e-4)
-    left = [name for name, m in fold(network).named_modules() if isinstance(m, nn.BatchNorm2d)]
+    left = [name for name, m in network.for_inference().named_modules() if isinstance(m, nn.BatchNorm2d)]
     assert left == ["norm_eighth"]  # stands alone, between a cell and a transposed convolution
 
 
@@ -77,7 +76,7 @@ def test_constant_channels_become_one(position):
     with torch.no_grad():
         norm.weight[::3] = 0
     frame = torch.from_numpy(pictures(2, 37, 51)).permute(0, 3, 1, 2)
-    folded = fold(network)
+    folded = network.for_inference()
     with torch.inference_mode():
         first = network.initial_state(2, 37, 51)
         torch.testing.assert_close(folded(frame, first)[0], network(frame, first)[0], atol=1e-4, rtol=1e-4)
@@ -154,7 +153,7 @@ def test_the_release_folds_too():
     network = lively(build(replace(config, skip_rgb=True, decoder_channels=20, input=ESPNET_CAMVID)).eval())
     frame = torch.from_numpy(pictures(1, 37, 51)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        torch.testing.assert_close(fold(network)(frame)[0], network(frame)[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(network.for_inference()(frame)[0], network(frame)[0], atol=1e-4, rtol=1e-4)
 
 
 def test_recorded_steps_are_played_back(monkeypatch):

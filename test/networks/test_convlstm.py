@@ -7,7 +7,7 @@ from torch.nn import functional
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks.config import CellConfig
 from vidseg_ros.networks.convlstm import ConvLSTM
-from vidseg_ros.networks.streaming import Static
+from vidseg_ros.networks.memory import Static
 
 FORMULA = {"standard": 26_125, "depthwise": 1_501, "shared": 79}  # F2F supplement, C = D = 19, 3x3
 

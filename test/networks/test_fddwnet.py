@@ -1,15 +1,8 @@
-from test.networks.released import difference, load, parameters, sizes
-from vidseg_ros.networks._renames import FDDWNET
-from vidseg_ros.networks.fddwnet import FDDWNet
+from test.networks.released import ReleasedNetworkTester
+from vidseg_ros.networks.fddwnet import FDDWNetConfig
 
 
-def test_released_weights_give_the_released_logits():
-    network = load(FDDWNet, "fddwnet", FDDWNET)
-    assert parameters(network) == 773_682
-    logits, labels = difference(network, "fddwnet")
-    assert logits < 1e-4
-    assert labels > 0.9999
-
-
-def test_any_size():
-    assert sizes(FDDWNet, (64, 96), (45, 61), (33, 32)) == [(5, 64, 96), (5, 45, 61), (5, 33, 32)]
+class TestFDDWNet(ReleasedNetworkTester):
+    config = FDDWNetConfig(classes=5)
+    parameters = 773_682
+    release = "fddwnet_crop-1024_800epoch.pth"

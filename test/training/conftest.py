@@ -4,10 +4,11 @@ import pytest
 
 from test.conftest import SIZE
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
-from vidseg_ros.networks.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.networks.config import CellConfig, InputConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
-NETWORK = NetworkConfig(p=1, q=1, cell=CellConfig(state_size=(8, 12)), input=InputConfig(SIZE))
+NETWORK = ESPNetConfig(p=1, q=1, cell=CellConfig(state_size=(8, 12)), input=InputConfig(SIZE))
 PLAIN = AugmentationConfig(shadows=0.0, occluders=0.0)
 
 

@@ -15,7 +15,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.labels import CAMVID, LabelSet
 from vidseg_ros.networks import build
-from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
 from vidseg_ros.training.config import PhaseConfig
 from vidseg_ros.training.trainer import Hardware, train
 
@@ -117,7 +117,7 @@ def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file,
     good = TOY + PHASE % 1
     foreign = tmp_path / "garden.safetensors"
     garden = LabelSet("garden", tuple("abcd"), ((0, 0, 0),) * 4)
-    Checkpoint(build(NetworkConfig(classes=4, p=0, q=0)), garden).save(foreign)
+    Checkpoint(build(ESPNetConfig(classes=4, p=0, q=0)), garden).save(foreign)
     (tmp_path / "datasets/none/frames").mkdir(parents=True)
     out = str(tmp_path / "x.safetensors")
     cases = {

@@ -63,11 +63,11 @@ def test_same_seed_same_weights(dataset, tmp_path):
     first, second = (run(toy_config(), tmp_path / f"{i}.safetensors") for i in range(2))
     other = run(toy_config(seed=1), tmp_path / "2.safetensors")
     assert_same(weights(first), weights(second))
-    assert not torch.equal(weights(first)["up_half.weight"], weights(other)["up_half.weight"])
+    assert not torch.equal(weights(first)["head.weight"], weights(other)["head.weight"])
 
 
 @pytest.mark.parametrize(
-    ("trainable", "moves"), [("encoder", ["encoder."]), ("cell", ["cell."]), ("all", ["encoder.", "cell.", "up_half."])]
+    ("trainable", "moves"), [("encoder", ["encoder."]), ("cell", ["cell."]), ("all", ["encoder.", "cell.", "head."])]
 )
 def test_phases_train_their_part(dataset, tmp_path, trainable, moves):
     phase = PhaseConfig(2, 2, 2, 1e-2, trainable)
@@ -75,7 +75,7 @@ def test_phases_train_their_part(dataset, tmp_path, trainable, moves):
     before = {name: tensor.clone() for name, tensor in weights(start).items()}
     after = weights(run(toy_config(phase), tmp_path / "x.safetensors", start))
     changed = {name for name in after if name in before and not torch.equal(after[name], before[name])}
-    for prefix in ("encoder.", "cell.", "up_half.", "merge."):
+    for prefix in ("encoder.", "cell.", "head.", "merge."):
         assert any(name.startswith(prefix) for name in changed) == (prefix in moves or trainable == "all")
 
 
@@ -201,7 +201,7 @@ def test_only_bf16_on_a_cpu_avoids_channels_last(dataset, tmp_path):
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert error < 0.02
     config = toy_config(PhaseConfig(3, 1, 2, 1e-3, "single"), precision="bf16-mixed")
-    assert weights(run(config, tmp_path / "x.safetensors"))["up_half.weight"].isfinite().all()
+    assert weights(run(config, tmp_path / "x.safetensors"))["head.weight"].isfinite().all()
 
 
 def test_validation_is_what_evaluate_says(dataset, tmp_path):

@@ -6,7 +6,9 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 from vidseg_ros.networks import build, unroll
-from vidseg_ros.networks.config import InputConfig, NetworkConfig
+from vidseg_ros.networks.config import InputConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
+from vidseg_ros.networks.ssnet import SSNetConfig
 from vidseg_ros.training.transfer import transfer
 
 
@@ -33,11 +35,11 @@ def test_a_memory_is_taken_over_as_it_is():
 def test_classes_are_translated():
     def make(classes, seed):
         torch.manual_seed(seed)
-        return build(NetworkConfig(classes=classes, p=0, q=0, decoder_channels=20, input=InputConfig(SIZE)))
+        return build(ESPNetConfig(classes=classes, p=0, q=0, decoder_channels=20, input=InputConfig(SIZE)))
 
     city, camvid = make(19, 0), make(11, 1)
     transfer(Checkpoint(city, CITYSCAPES), camvid, CAMVID)
-    source, target = city.up_half.weight, camvid.up_half.weight
+    source, target = city.head.weight, camvid.head.weight
     pairs = {"road": ["road"], "sign": ["traffic light", "traffic sign"], "tree": ["vegetation", "terrain"]}
     for name, counterparts in pairs.items():
         expected = torch.stack([source[:, CITYSCAPES.id_of(c)] for c in counterparts]).mean(0)
@@ -47,14 +49,14 @@ def test_classes_are_translated():
 
 def test_classes_without_counterpart_stay_fresh():
     torch.manual_seed(0)
-    camvid, city = (build(NetworkConfig(classes=n, p=0, q=0, decoder_channels=20)) for n in (11, 19))
-    before = city.up_half.weight.clone()
+    camvid, city = (build(ESPNetConfig(classes=n, p=0, q=0, decoder_channels=20)) for n in (11, 19))
+    before = city.head.weight.clone()
     transfer(Checkpoint(camvid, CAMVID), city, CITYSCAPES)
-    assert torch.equal(city.up_half.weight[:, CITYSCAPES.id_of("train")], before[:, CITYSCAPES.id_of("train")])
-    assert torch.equal(city.up_half.weight[:, CITYSCAPES.id_of("car")], camvid.up_half.weight[:, 8])
+    assert torch.equal(city.head.weight[:, CITYSCAPES.id_of("train")], before[:, CITYSCAPES.id_of("train")])
+    assert torch.equal(city.head.weight[:, CITYSCAPES.id_of("car")], camvid.head.weight[:, 8])
 
 
 def test_another_architecture_gives_nothing():
-    other = build(NetworkConfig("ssnet", classes=5, input=InputConfig(SIZE)))
+    other = build(SSNetConfig(classes=5, input=InputConfig(SIZE)))
     with pytest.raises(UserError, match="the start has no tensor that fits"):
         transfer(Checkpoint(tiny_network(None), CAMVID), other, LabelSet("few", tuple("abcde"), ((0, 0, 0),) * 5))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,13 +15,13 @@ from vidseg_ros.networks import build
 def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """Return a checkpoint with the mean of the weights and batch norm statistics of one or more.
 
-    They have to come from one start: the mean of networks that were trained apart labels nothing. The hysteresis is
-    that of the first; ``about`` holds under ``average_of`` what is known of each. Raises UserError for networks that
-    differ.
+    They have to come from one start: the mean of networks that were trained apart labels nothing. Inference defaults
+    are those of the first; ``about`` holds under ``average_of`` what is known of each. Raises UserError for networks
+    that differ.
     """
     first = checkpoints[0]
     for number, other in enumerate(checkpoints[1:], 2):
-        if replace(other.network.config, hysteresis=first.network.config.hysteresis) != first.network.config:
+        if other.network.config != first.network.config:
             raise UserError(f"checkpoint {number} has another network than the first; average trainings of one network")
         if other.labels != first.labels:
             raise UserError(
@@ -32,7 +31,8 @@ def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
     network = build(first.network.config)
     network.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
-    return Checkpoint(network.eval(), first.labels, {"average_of": [dict(c.about) for c in checkpoints]})
+    about = {"average_of": [dict(c.about) for c in checkpoints]}
+    return Checkpoint(network.eval(), first.labels, about, first.inference)
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

@@ -14,16 +14,30 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vidseg_ros import __version__
+from vidseg_ros.aliases import FLAT_FIELDS, TENSORS
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.schema import from_dict
+from vidseg_ros.schema import from_dict, require_finite
 
 DEFAULT_CHECKPOINT = "espnet_l1b_camvid"
 METADATA_KEY = "vidseg_ros"
 TINY = 1e-20
+FORMAT = 2  # of the header and the names of tensors; 1 had one flat description of all networks
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """What a checkpoint wants to be run with, unless the user says otherwise."""
+
+    hysteresis: float = 0.0  # logits by which a new label of a pixel must beat the last one
+
+    def __post_init__(self) -> None:
+        require_finite(hysteresis=self.hysteresis)
+        if self.hysteresis < 0:
+            raise UserError(f"hysteresis is {self.hysteresis}; it must not be negative")
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class Checkpoint:
     network: StreamingNetwork
     labels: LabelSet
     about: Mapping[str, Any] = field(default_factory=dict)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -46,7 +61,9 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Write the file whole or not at all: a full disk leaves an older file untouched."""
         header = {
+            "format": FORMAT,
             "version": self.version,
+            "inference": asdict(self.inference),
             "network": asdict(self.network.config),
             "labels": asdict(self.labels),
             "about": dict(self.about),
@@ -63,12 +80,13 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
     path = find_checkpoint(path)
     header_text, tensors = _read(path)
     try:
-        header = json.loads(header_text)
+        header, tensors = upgrade(json.loads(header_text), tensors)
         network = build(from_dict(NetworkConfig, header["network"]))
         labels = from_dict(LabelSet, header["labels"])
-        checkpoint = Checkpoint(network, labels, header["about"], header["version"])
+        inference = from_dict(InferenceConfig, header["inference"])
+        checkpoint = Checkpoint(network, labels, header["about"], inference, header["version"])
         _load_tensors(network, tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"checkpoint '{path}' has a broken description ({error}); write it with 'vidseg train' or 'import-weights'"
         ) from error
@@ -76,6 +94,33 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
         raise UserError(f"checkpoint '{path}': {error}") from error
     network.eval()
     return checkpoint
+
+
+def upgrade(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint of an earlier version says today. Raises UserError for one of a later version."""
+    written = header.get("format", 1)
+    if written > FORMAT:
+        raise UserError(
+            f"it is of format {written}, written by vidseg_ros {header['version']}, and this version reads up to "
+            f"format {FORMAT}; update vidseg_ros"
+        )
+    if written == FORMAT:
+        return dict(header), dict(tensors)
+    network = dict(header["network"])
+    inference = {"hysteresis": network.pop("hysteresis", 0.0)}
+    name = network.get("name", "espnet")
+    if name != "espnet":
+        network = {key: value for key, value in network.items() if key not in FLAT_FIELDS}
+    renamed = {_today(tensor, TENSORS.get(name, {})): value for tensor, value in tensors.items()}
+    return {**header, "network": network, "inference": inference}, renamed
+
+
+def _today(name: str, prefixes: Mapping[str, str]) -> str:
+    """The name of a tensor today."""
+    for before, today in prefixes.items():
+        if name.startswith(before):
+            return today + name.removeprefix(before)
+    return name
 
 
 def find_checkpoint(name: str | Path = "") -> Path:
@@ -118,7 +163,17 @@ def _load_tensors(network: StreamingNetwork, tensors: Mapping[str, Tensor]) -> N
                 f"tensor '{name}' has shape {tuple(tensor.shape)}, its config says {tuple(expected[name].shape)}; "
                 "use the file that belongs to this config"
             )
+        if tensor.dtype != expected[name].dtype:
+            raise UserError(f"tensor '{name}' is {tensor.dtype}, not {expected[name].dtype}; use an undamaged file")
+    require_finite_weights(tensors)
     network.load_state_dict({name: without_denormals(tensor) for name, tensor in tensors.items()})
+
+
+def require_finite_weights(tensors: Mapping[str, Tensor]) -> None:
+    """Raise UserError for the first tensor with a value that is infinite or no number."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"tensor '{name}' holds values that are not finite; use an undamaged file")
 
 
 def without_denormals(tensor: Tensor) -> Tensor:
@@ -126,4 +181,4 @@ def without_denormals(tensor: Tensor) -> Tensor:
 
     Weight decay leaves them in dead channels, among them those of the official releases.
     """
-    return tensor.where(tensor.abs() > TINY, 0) if tensor.is_floating_point() else tensor
+    return tensor.masked_fill(tensor.abs() <= TINY, 0) if tensor.is_floating_point() else tensor

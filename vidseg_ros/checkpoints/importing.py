@@ -1,20 +1,24 @@
-"""Readers of the official files: the ESPNet releases (Mehta et al.) and the F2F format (Rebol and Knoebelreiter)."""
+"""Readers of the official files: ESPNet (Mehta et al.), F2F (Rebol and Knoebelreiter), light networks (releases.py)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vidseg_ros.checkpoints.checkpoint import Checkpoint, without_denormals
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, require_finite_weights, without_denormals
+from vidseg_ros.checkpoints.releases import RELEASED_INPUT, RELEASES, Renames
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import CellConfig, InputConfig, NetworkConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
+from vidseg_ros.schema import from_dict
 
 ESPNET_CITYSCAPES = InputConfig(
     (1024, 512), "bgr", (72.3923111, 82.90893555, 73.15840149), (45.3192215, 46.15289307, 44.91483307), 1 / 255
@@ -52,7 +56,7 @@ RENAMES = (
     (r"^up_l3\.0\.", "up_eighth."),
     (r"^combine_l2_l3\.", "merge."),
     (r"^up_l2\.", "up_quarter."),
-    (r"^classifier\.", "up_half."),
+    (r"^classifier\.", "head."),
     (r"^encoder\.level1\.conv\.", "encoder.level1.0."),
     (r"^encoder\.level1\.bn\.", "encoder.level1.1.0."),
     (r"^encoder\.level1\.act\.", "encoder.level1.1.1."),
@@ -64,24 +68,44 @@ RENAMES = (
     (r"(norm[123]?|merge\.0|up_quarter\.1)\.act\.", r"\1.1."),
 )
 FIRST_LAYER = "encoder.level1.0.weight"
-LAST_LAYER = "up_half.weight"
+LAST_LAYER = "head.weight"
 SKIP_RGB_CHANNELS = 19
 
 
 def import_weights(path: Path) -> Checkpoint:
     """Read an official ``.pth`` file into a checkpoint of this package.
 
-    Encoder-only releases get a fresh decoder and serve as a start for training. Outputs beyond the label set (the
-    void class of the ESPNet releases) are dropped. Raises UserError for a file of another kind.
+    Encoder-only releases of ESPNet get a fresh decoder and serve as a start for training. Outputs beyond the label
+    set (the void class of the ESPNet releases) are dropped. Raises UserError for a file of another kind.
     """
     raw = _load_pickle(path)
+    if isinstance(raw.get("state_dict"), Mapping):
+        return _import_release(path, _clean(raw["state_dict"]))
+    return _import_espnet(path, raw)
+
+
+def _import_release(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
+    """Find the family whose names these are. Raises UserError."""
+    for name, renames in RELEASES.items():
+        about = {"name": name, "classes": len(CITYSCAPES), "input": asdict(RELEASED_INPUT)}
+        network = build(from_dict(NetworkConfig, about))
+        renamed = {_rename(key, renames): without_denormals(value) for key, value in state.items()}
+        if {k: v.shape for k, v in renamed.items()} == {k: v.shape for k, v in network.state_dict().items()}:
+            require_finite_weights(renamed)
+            network.load_state_dict(renamed)
+            return Checkpoint(network.eval(), CITYSCAPES, {"source": path.name, "format": name})
+    raise UserError(f"'{path}' holds none of the networks {', '.join(RELEASES)}; import a released file for Cityscapes")
+
+
+def _import_espnet(path: Path, raw: Mapping[str, Any]) -> Checkpoint:
     f2f = "model_state" in raw
     state = _clean(raw["model_state"] if isinstance(raw.get("model_state"), Mapping) else raw)
-    renamed = {_rename(key): value for key, value in state.items()}
+    renamed = {_rename(key, (*SUB_BLOCKS, *RENAMES)): value for key, value in state.items()}
     if FIRST_LAYER not in renamed:
         raise UserError(f"'{path}' holds no ESPNet; import an ESPNet release or an F2F checkpoint")
     try:
         config, labels = _describe(renamed, f2f)
+        require_finite_weights(renamed)
         network = build(config)
         _fill(network, renamed)
     except (KeyError, IndexError, RuntimeError, UserError) as error:
@@ -133,13 +157,13 @@ def _clean(state: Mapping[str, object]) -> dict[str, Tensor]:
     return plain
 
 
-def _rename(key: str) -> str:
-    for pattern, replacement in (*SUB_BLOCKS, *RENAMES):
+def _rename(key: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def _describe(state: dict[str, Tensor], f2f: bool) -> tuple[NetworkConfig, LabelSet]:
+def _describe(state: dict[str, Tensor], f2f: bool) -> tuple[ESPNetConfig, LabelSet]:
     """Read the configuration off the shapes."""
     full = _is_full(state)
     width, outputs = state[LAST_LAYER].shape[:2] if full else (len(CITYSCAPES), len(CITYSCAPES))
@@ -153,7 +177,7 @@ def _describe(state: dict[str, Tensor], f2f: bool) -> tuple[NetworkConfig, Label
     )
     skip_rgb = full and state["reductions.L1d.weight"].shape[1] == SKIP_RGB_CHANNELS + width
     cell = _describe_cell(state)
-    return NetworkConfig("espnet", len(labels), p, q, skip_rgb, width, cell, inputs), labels
+    return ESPNetConfig("espnet", len(labels), cell, inputs, p, q, skip_rgb, width), labels
 
 
 def _describe_cell(state: dict[str, Tensor]) -> CellConfig | None:

@@ -23,6 +23,6 @@ def main(options: Namespace) -> None:
     checkpoint.save(options.output)
     config = checkpoint.network.config
     parameters = sum(p.numel() for p in checkpoint.network.parameters())
-    rows = {"labels": checkpoint.labels.name, "p, q": f"{config.p}, {config.q}", "parameters": f"{parameters:,}"}
+    rows = {"network": config.name, "labels": checkpoint.labels.name, "parameters": f"{parameters:,}"}
     rows |= {"memory": config.cell.position if config.cell else "none", **checkpoint.about}
     print_table(str(options.output), rows)

@@ -11,7 +11,6 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
-from vidseg_ros.networks.folding import fold
 from vidseg_ros.networks.streaming import interleave
 
 MOST_FRAMES = 64  # in a batch of an exported file
@@ -19,7 +18,7 @@ MOST_FRAMES = 64  # in a batch of an exported file
 
 def hysteresis_of(checkpoint: Checkpoint, config: EngineConfig) -> float:
     """Return the hysteresis that the user wants, or that of the checkpoint."""
-    return checkpoint.network.config.hysteresis if config.hysteresis is None else config.hysteresis
+    return checkpoint.inference.hysteresis if config.hysteresis is None else config.hysteresis
 
 
 class InferenceStep(nn.Module):
@@ -31,7 +30,7 @@ class InferenceStep(nn.Module):
 
     def __init__(self, network: StreamingNetwork, confidence: bool = False, hysteresis: float = 0.0) -> None:
         super().__init__()
-        self.network = fold(network)
+        self.network = network.for_inference()
         self.confidence, self.hysteresis = confidence, hysteresis
         self.state_names = (*network.state_names, *(["last"] if hysteresis else []))
 
@@ -39,7 +38,7 @@ class InferenceStep(nn.Module):
         """Advance one step."""
         height, width = frames.shape[1:3]
         memory = state[: len(self.network.state_names)]
-        planes, after = self.network.planes(frames.permute(0, 3, 1, 2), memory)
+        planes, after = self.network.subpixel_logits(frames.permute(0, 3, 1, 2), memory)
         if self.hysteresis:
             chosen = torch.stack([hold(logits, state[-1][:, i], self.hysteresis) for i, logits in enumerate(planes)], 1)
             after = (*after, chosen)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 DILATIONS = (1, 2, 4, 8, 16)
+SQUARE = 4  # pixels of 2x2
 
 
 def conv(
@@ -116,3 +119,47 @@ class DownSampler(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.conv(x), self.pool(x)], 1)
+
+
+class Head(nn.Module, ABC):
+    """The last up-sampling: logits at ``scale`` times the size of what it sees."""
+
+    scale: int
+    has_subpixels = False
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, C, h, w) to logits (N, classes, scale * h, scale * w)."""
+
+    def subpixels(self, x: Tensor) -> list[Tensor]:
+        """The same logits before they are put together: four (N, classes, h, w), the pixels of each 2x2 square."""
+        raise NotImplementedError
+
+
+class SubpixelHead(Head):
+    """A 2x2 transposed convolution with stride 2: for each pixel of a square, a 1x1 convolution."""
+
+    scale = 2
+    has_subpixels = True
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(upsample(in_channels, classes).weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv_transpose2d(x, self.weight, stride=2)
+
+    def subpixels(self, x: Tensor) -> list[Tensor]:
+        pixels = self.weight.flatten(2).permute(2, 1, 0)[..., None, None]
+        return [functional.conv2d(x, pixel) for pixel in pixels]
+
+
+class Bilinear(Head):
+    """Bilinear interpolation."""
+
+    def __init__(self, scale: int, align_corners: bool) -> None:
+        super().__init__()
+        self.scale, self.align_corners = scale, align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=self.align_corners)

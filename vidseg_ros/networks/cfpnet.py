@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, fuse_hierarchically, normed, stem
+from vidseg_ros.networks.blocks import Bilinear, DownSampler, conv, fuse_hierarchically, normed, stem
+from vidseg_ros.networks.config import NetworkConfig, Position
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 HALF, QUARTER, EIGHTH = 32, 64, 128  # channels at 1/2, 1/4 and 1/8
 QUARTER_DILATIONS, EIGHTH_DILATIONS = (2, 2), (4, 4, 8, 8, 16, 16)
@@ -57,13 +59,20 @@ class CFP(nn.Module):
         return x + self.expand(fuse_hierarchically(branch(reduced) for branch in self.branches))  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class CFPNetConfig(NetworkConfig):
+    """CFPNet has no fields of its own."""
+
+    name: str = "cfpnet"
+
+
 class CFPNet(StreamingNetwork):
     """Down to 1/8, each level beside the frame of its size; a 1x1 classifier there, with batch norm and PReLU.
 
     Each PReLU has one slope for all channels, as the released weights have.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: CFPNetConfig) -> None:
         super().__init__(config)
         self.stem = stem(HALF)
         self.quarter = nn.Sequential(

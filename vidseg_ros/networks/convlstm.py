@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks.config import CellConfig
-from vidseg_ros.networks.streaming import Cell, State, Static
+from vidseg_ros.networks.memory import Memory, State, Static
 
 GATES = 4  # input, forget, output, candidate: in this order in every weight
 FORGET_BIAS = 0.1
@@ -65,7 +65,7 @@ class DepthwiseGates(Gates):
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
         gates: Tensor = self.convolution(torch.stack([x, h], 2).flatten(1, 2))
-        return gates.view(len(x), *self.shape, *x.shape[-2:]).unbind(2)
+        return gates.view(x.shape[0], *self.shape, *x.shape[-2:]).unbind(2)
 
 
 class SharedGates(Gates):
@@ -105,9 +105,10 @@ GATE_CONVOLUTIONS: dict[str, type[Gates]] = {
 ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"prelu": nn.PReLU, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU}
 
 
-class ConvLSTM(Cell):
+class ConvLSTM(Memory):
     """ConvLSTM with per-channel peepholes on the old cell state and a learned initial state."""
 
+    state_names = ("hidden", "cell")
     input_unit: Tensor
     output_unit: Tensor
 
@@ -162,6 +163,11 @@ class ConvLSTM(Cell):
         for gate in range(GATES - 1):
             self.gates.of_gate(gate).mul_(CALM)
         self.activation.weight.fill_(1.0)
+
+    @property
+    def sees_input_plainly(self) -> bool:
+        """Whether the input goes to one convolution over all channels, with nothing before it."""
+        return isinstance(self.gates, StandardGates) and isinstance(self.norm, nn.Identity)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return the learned (h, c) resized to the features, each (batch, hidden, height, width)."""

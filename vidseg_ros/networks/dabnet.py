@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, depthwise, normed, stem
+from vidseg_ros.networks.blocks import Bilinear, DownSampler, conv, depthwise, normed, stem
+from vidseg_ros.networks.config import NetworkConfig, Position
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 HALF, QUARTER, EIGHTH = 32, 64, 128  # channels at 1/2, 1/4 and 1/8
 QUARTER_DILATIONS, EIGHTH_DILATIONS = (2, 2, 2), (4, 4, 8, 8, 16, 16)
@@ -36,13 +38,20 @@ class DAB(nn.Module):
         return x + self.expand(self.near(reduced) + self.far(reduced))  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class DABNetConfig(NetworkConfig):
+    """DABNet has no fields of its own."""
+
+    name: str = "dabnet"
+
+
 class DABNet(StreamingNetwork):
     """Down to 1/8, each level beside the pooled frame; a 1x1 classifier there (section 3.2).
 
     Each PReLU has one slope for all channels, as the released weights have.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: DABNetConfig) -> None:
         super().__init__(config)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)
         self.stem = stem(HALF)

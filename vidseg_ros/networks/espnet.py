@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vidseg_ros.networks.blocks import ESP, NormPReLU, conv, crop_to, upsample
-from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.errors import UserError
+from vidseg_ros.networks.blocks import ESP, NormPReLU, SubpixelHead, conv, crop_to, upsample
+from vidseg_ros.networks.config import NetworkConfig, Position
 from vidseg_ros.networks.convlstm import ConvLSTM
-from vidseg_ros.networks.streaming import SQUARE, State, Static, StreamingNetwork
-from vidseg_ros.schema import require_one_of
+from vidseg_ros.networks.espnet_folded import FoldedEncoder, gather_constants
+from vidseg_ros.networks.folding import merge_norm
+from vidseg_ros.networks.memory import Static
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
-POSITIONS = ("L1a", "L1b", "L1c", "L1d")
+FEATURES = 2 * LEVEL3
+RGB = 3
 NORMS = {  # the batch norms before and behind a reduction, whose statistics tell how large its input and output are
     "L1b": ("encoder.norm3.0", "norm_eighth"),
     "L1c": ("encoder.norm2.0", "merge.0.0"),
     "L1d": ("up_quarter.1.0", "norm_half.0"),
 }
+
+
+@dataclass(frozen=True)
+class ESPNetConfig(NetworkConfig):
+    """ESPNet's own fields."""
+
+    name: str = "espnet"
+    p: int = 2  # ESP blocks at 1/4
+    q: int = 3  # ESP blocks at 1/8
+    skip_rgb: bool = False  # the skip at 1/2 carries the normalised RGB too, as in the ESPNet release for CamVid
+    decoder_channels: int = 0  # width of the decoder; 0: as many as classes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("p", "q", "decoder_channels"):
+            if getattr(self, key) < 0:
+                raise UserError(f"{key} is {getattr(self, key)}; it must not be negative")
+
+    @property
+    def width(self) -> int:
+        """Channels of the decoder."""
+        return self.decoder_channels or self.classes
 
 
 class Encoder(nn.Module):
@@ -52,87 +78,65 @@ class Encoder(nn.Module):
 
 
 class ESPNet(StreamingNetwork):
-    """ESPNet with p and q blocks; ``config.cell`` puts a ConvLSTM in place of one channel reduction.
+    """ESPNet with p and q blocks. Its decoder reduces channels at 1/8 (L1b), 1/4 (L1c) and 1/2 (L1d).
 
-    The decoder reduces channels at 1/8 (L1b), 1/4 (L1c) and 1/2 (L1d); L1a adds a cell behind the last layer.
+    A ConvLSTM at one of these positions stands in place of the reduction; at L1a it follows the last layer.
     """
 
-    features_channels = 2 * LEVEL3
+    config: ESPNetConfig
+    output = "L1a"
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: ESPNetConfig) -> None:
         super().__init__(config)
-        if config.cell:
-            require_one_of("cell.position", config.cell.position, POSITIONS)
         width = config.width
         self.encoder: nn.Module = Encoder(config.p, config.q, config.skip_rgb)
-        inputs = {
-            "L1b": 2 * LEVEL3,
-            "L1c": 2 * LEVEL2 + 3,
-            "L1d": LEVEL1 + 3 * config.skip_rgb + width,
-            "L1a": config.classes,
-        }
-        self.cell_position = config.cell.position if config.cell else None
-        if config.cell:
-            hidden = config.classes if config.cell.position == "L1a" else width
-            self.cell = ConvLSTM(inputs[config.cell.position], hidden, config.cell)
-        static = {"L1b": conv(inputs["L1b"], width, 1), "L1c": conv(inputs["L1c"], width, 1)}
-        static |= {"L1d": conv(inputs["L1d"], width, 3)}
-        self.reductions = nn.ModuleDict({k: m for k, m in static.items() if k != self.cell_position})
+        for name, place in self.positions(config).items():
+            if not (config.cell and config.cell.position == name):
+                self.reductions[name] = conv(place.in_channels, width, 3 if name == "L1d" else 1)
         self.norm_eighth = nn.BatchNorm2d(width, eps=1e-3)
         self.up_eighth = upsample(width, width)
         self.merge = nn.Sequential(NormPReLU(2 * width), ESP(2 * width, width, residual=False))
         self.up_quarter = nn.Sequential(upsample(width, width), NormPReLU(width))
         self.norm_half: nn.Module = NormPReLU(width)
-        self.up_half = upsample(width, config.classes)
+        self.head = SubpixelHead(width, config.classes)
+
+    @classmethod
+    def positions(cls, config: NetworkConfig) -> Mapping[str, Position]:
+        assert isinstance(config, ESPNetConfig)
+        width = config.width
+        return {
+            "L1b": Position(FEATURES, width, 8),
+            "L1c": Position(2 * LEVEL2 + RGB, width, 4),
+            "L1d": Position(LEVEL1 + RGB * config.skip_rgb + width, width, 2),
+        }
 
     def features(self, frame: Tensor) -> Tensor:
         return self.encoder(self.normalize(frame))[-1]  # type: ignore[no-any-return]
 
+    def body(self, x: Tensor, at: At) -> Tensor:
+        half, quarter, eighth = self.encoder(x)
+        deep = crop_to(self.up_eighth(self.norm_eighth(at("L1b", eighth))), quarter)
+        skip = at("L1c", quarter)
+        middle = crop_to(self.up_quarter(self.merge(torch.cat([skip, deep], 1))), half)
+        return self.norm_half(at("L1d", torch.cat([middle, half], 1)))  # type: ignore[no-any-return]
+
     def static(self, state: Mapping[str, Tensor]) -> Static | None:
-        if self.cell_position == "L1a":  # where a network without cell does nothing
-            return Static(torch.eye(self.config.classes)[..., None, None])
-        weight = state.get(f"reductions.{self.cell_position}.weight")
-        if self.cell_position is None or weight is None:
-            return None
-        before, after = NORMS[self.cell_position]
+        place = self.config.cell.position if self.config.cell else ""
+        weight = state.get(f"reductions.{place}.weight")
+        if place not in NORMS or weight is None:
+            return super().static(state) if place == self.output else None
+        before, after = NORMS[place]
         scale, shift = (state[f"{before}.{name}"] for name in ("weight", "bias"))
         variance = state[f"{after}.running_var"][: len(weight)]
         return Static(weight, float((scale**2 + shift**2).mean().sqrt()), float(variance.mean().sqrt()))
 
-    def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        half, state = self._decode(frame, state)
-        logits, state = self._reduce("L1a", crop_to(self.up_half(half), frame), state)
-        assert state is not None
-        return logits, state
-
-    def planes(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
-        if self.cell_position == "L1a":
-            return super().planes(frame, state)
-        half, state = self._decode(frame, state)
-        pixels = self.up_half.weight.flatten(2).permute(2, 1, 0)[..., None, None]  # each a 1x1 convolution
-        assert state is not None
-        return [functional.conv2d(half, pixel) for pixel in pixels], state
-
-    def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        if self.cell_position == "L1a":
-            return super().subpixel_shape(height, width)
-        return SQUARE, -(-height // 2), -(-width // 2)
-
-    def _decode(self, frame: Tensor, state: State | None) -> tuple[Tensor, State | None]:
-        """Return what the last layer sees (N, width, H/2, W/2) and the new state."""
-        half, quarter, eighth = self.encoder(self.normalize(frame))
-        state = () if self.cell is None else state
-        deep, state = self._reduce("L1b", eighth, state)
-        deep = crop_to(self.up_eighth(self.norm_eighth(deep)), quarter)
-        skip, state = self._reduce("L1c", quarter, state)
-        middle = crop_to(self.up_quarter(self.merge(torch.cat([skip, deep], 1))), half)
-        shallow, state = self._reduce("L1d", torch.cat([middle, half], 1), state)
-        return self.norm_half(shallow), state
-
-    def _reduce(self, position: str, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
-        """Apply what stands at ``position``: the cell, which moves the state, a convolution, or (L1a) nothing."""
-        if self.cell is not None and position == self.cell_position:
-            return self.cell(x, state)
-        if position in self.reductions:
-            x = self.reductions[position](x)
-        return x, state
+    def fold(self) -> None:
+        assert isinstance(self.encoder, Encoder)
+        self.encoder = FoldedEncoder(self.encoder)
+        if "L1d" in self.reductions:
+            self.reductions["L1d"], self.norm_half = merge_norm(self.reductions["L1d"], self.norm_half)
+        super().fold()
+        if "L1b" in self.reductions:
+            gather_constants(self.encoder, self.reductions["L1b"])
+        elif isinstance(self.cell, ConvLSTM) and self.cell.sees_input_plainly:
+            gather_constants(self.encoder, self.cell.gates.convolution)

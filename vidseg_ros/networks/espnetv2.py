@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import conv, crop_to, depthwise, fuse_hierarchically, normed
+from vidseg_ros.networks.blocks import Bilinear, conv, crop_to, depthwise, fuse_hierarchically, normed
+from vidseg_ros.networks.config import NetworkConfig, Position
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 HALF, QUARTER, EIGHTH, SIXTEENTH = 32, 64, 128, 256  # channels at 1/2 to 1/16
 DILATIONS = (1, 2, 4, 8)  # one branch each, and one group of the 1x1 convolutions around them
@@ -79,13 +81,20 @@ class PyramidPooling(nn.Module):
         return self.merge(torch.cat([x, *means], 1))  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class ESPNetV2Config(NetworkConfig):
+    """ESPNetv2 has no fields of its own."""
+
+    name: str = "espnetv2"
+
+
 class ESPNetV2(StreamingNetwork):
     """Features at 1/16 and 1/8 meet at 1/8, where pyramid pooling and the classifier stand.
 
     Each PReLU has one slope for all channels, as the released weights have.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: ESPNetV2Config) -> None:
         super().__init__(config)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)
         self.level1 = normed(conv(3, HALF, 3, stride=2), nn.PReLU())

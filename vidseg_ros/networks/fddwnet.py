@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.networks._stub import At, Head, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, crop_to, depthwise, normed, upsample3
+from vidseg_ros.networks.blocks import DownSampler, Head, conv, crop_to, depthwise, normed, upsample3
+from vidseg_ros.networks.config import NetworkConfig, Position
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 HALF, QUARTER, EIGHTH = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 DILATIONS = (1, 2, 5, 9, 1, 2, 5, 9, 2, 5, 9, 17, 2, 5, 9, 17)  # of the modules at 1/8: 9 to 16 and 17 to 24
@@ -47,10 +49,17 @@ class FDDWNetHead(Head):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class FDDWNetConfig(NetworkConfig):
+    """FDDWNet has no fields of its own."""
+
+    name: str = "fddwnet"
+
+
 class FDDWNet(StreamingNetwork):
     """31 layers down to 1/8 and back; what is known at 1/4 is added on the way up."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: FDDWNetConfig) -> None:
         super().__init__(config)
         self.quarter = nn.Sequential(
             DownSampler(3, HALF, nn.ReLU()),

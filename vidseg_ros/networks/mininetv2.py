@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vidseg_ros.networks._stub import At, Bilinear, NetworkConfig, Position, StreamingNetwork
-from vidseg_ros.networks.blocks import DownSampler, conv, crop_to, depthwise, normed, upsample3
+from vidseg_ros.networks.blocks import Bilinear, DownSampler, conv, crop_to, depthwise, normed, upsample3
+from vidseg_ros.networks.config import NetworkConfig, Position
+from vidseg_ros.networks.streaming import At, StreamingNetwork
 
 HALF, QUARTER, EIGHTH = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 DILATIONS = (1, 2, 1, 4, 1, 8, 1, 16, 1, 1, 1, 2, 1, 4, 1, 8)  # of the modules at 1/8
@@ -32,13 +34,20 @@ def down_to_quarter() -> list[nn.Module]:
     return [DownSampler(3, HALF, nn.ReLU()), DownSampler(HALF, QUARTER, nn.ReLU())]
 
 
+@dataclass(frozen=True)
+class MiniNetV2Config(NetworkConfig):
+    """MiniNet-v2 has no fields of its own."""
+
+    name: str = "mininetv2"
+
+
 class MiniNetV2(StreamingNetwork):
     """Down to 1/8 and back to 1/4, where a second, shallow path from the frame is added; classified at 1/2.
 
     As in FDDWNet the logits pass batch norm and ReLU, here before they are interpolated: none is below zero.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: MiniNetV2Config) -> None:
         super().__init__(config)
         self.quarter = nn.Sequential(*down_to_quarter(), *(MultiDilation(QUARTER) for _ in range(10)))
         self.refinement = nn.Sequential(*down_to_quarter())

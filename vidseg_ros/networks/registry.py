@@ -1,17 +1,31 @@
-"""From a configuration to a network."""
+"""The families of networks: a line each."""
 
 from __future__ import annotations
 
+from vidseg_ros.networks.cfpnet import CFPNet, CFPNetConfig
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.networks.espnet import ESPNet
-from vidseg_ros.networks.ssnet import SSNet
+from vidseg_ros.networks.dabnet import DABNet, DABNetConfig
+from vidseg_ros.networks.espnet import ESPNet, ESPNetConfig
+from vidseg_ros.networks.espnetv2 import ESPNetV2, ESPNetV2Config
+from vidseg_ros.networks.fddwnet import FDDWNet, FDDWNetConfig
+from vidseg_ros.networks.mininetv2 import MiniNetV2, MiniNetV2Config
+from vidseg_ros.networks.ssnet import SSNet, SSNetConfig
 from vidseg_ros.networks.streaming import StreamingNetwork
-from vidseg_ros.schema import require_one_of
+from vidseg_ros.schema import tagged_union
 
-NETWORKS: dict[str, type[StreamingNetwork]] = {"espnet": ESPNet, "ssnet": SSNet}
+NETWORKS: dict[type[NetworkConfig], type[StreamingNetwork]] = {
+    CFPNetConfig: CFPNet,
+    DABNetConfig: DABNet,
+    ESPNetConfig: ESPNet,
+    ESPNetV2Config: ESPNetV2,
+    FDDWNetConfig: FDDWNet,
+    MiniNetV2Config: MiniNetV2,
+    SSNetConfig: SSNet,
+}
+
+tagged_union(NetworkConfig, "name", ESPNetConfig, NETWORKS)
 
 
 def build(config: NetworkConfig) -> StreamingNetwork:
     """Build the network that ``config`` describes, with fresh weights."""
-    require_one_of("network.name", config.name, NETWORKS)
-    return NETWORKS[config.name](config)
+    return NETWORKS[type(config)](config)

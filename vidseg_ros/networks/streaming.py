@@ -1,22 +1,26 @@
-"""What every network has in common: explicit state, 8-bit frames in, and one loop over time."""
+"""What every network has in common: 8-bit frames in, explicit state, positions for a memory, one loop over time."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidseg_ros.networks.config import CELL_STRIDES, InputConfig, NetworkConfig
+from vidseg_ros.errors import UserError
+from vidseg_ros.networks.blocks import SQUARE, Head, crop_to
+from vidseg_ros.networks.config import InputConfig, NetworkConfig, Position
+from vidseg_ros.networks.convlstm import ConvLSTM
+from vidseg_ros.networks.folding import fold_norms
+from vidseg_ros.networks.memory import Memory, State, Static
+from vidseg_ros.schema import require_one_of
 
-State = tuple[Tensor, ...]
-"""What a network remembers: tensors whose first dimension is the batch; ``()`` for a network without memory."""
-
-
-SQUARE = 4  # pixels of 2x2
+At = Callable[[str, Tensor], Tensor]
+"""``at(position, x)``: what stands at a position of the network, applied to x."""
 
 
 class Normalize(nn.Module):
@@ -34,84 +38,145 @@ class Normalize(nn.Module):
         return (frame.to(factor.dtype) - mean) * factor
 
 
-class Cell(nn.Module, ABC):
-    """The part of a network that remembers."""
-
-    @abstractmethod
-    def initial_state(self, batch: int, height: int, width: int) -> State:
-        """Return the state of ``batch`` fresh sequences with features of ``height`` x ``width``."""
-
-    def __call__(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        return super().__call__(x, state)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class Static:
-    """A convolution without memory that a cell replaces, and how large its input and output are (root mean square)."""
-
-    weight: Tensor  # (out, in, k, k)
-    input_size: float = 1.0
-    output_size: float = 1.0
-
-
 class StreamingNetwork(nn.Module, ABC):
     """A network with ``logits, state = network(frame, state)``.
 
-    Its ``encoder`` makes the features; ``cell`` is what remembers, if anything does.
+    A family writes ``positions``, ``body`` and a ``head``: one frame to logits, nothing of time. What remembers
+    stands at one of its positions (``cell``); elsewhere stand the ``reductions``, convolutions that a cell would
+    replace, or nothing.
     """
 
-    encoder: nn.Module
-    features_channels: int
+    head: Head
+    cell: Memory | None
+    output: ClassVar[str] = "output"  # the position behind the head
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.cell: Cell | None = None
-        self.state_names: tuple[str, ...] = ("hidden", "cell") if config.cell else ()
         self.normalize = Normalize(config.input)
+        self.reductions = nn.ModuleDict()
+        self.cell = None
+        if config.cell:
+            known = self.all_positions(config)
+            require_one_of(f"cell.position of {config.name}", config.cell.position, known)
+            position = known[config.cell.position]
+            self.cell = ConvLSTM(position.in_channels, position.out_channels, config.cell)
+
+    @classmethod
+    @abstractmethod
+    def positions(cls, config: NetworkConfig) -> Mapping[str, Position]:
+        """Where a memory can stand before the head."""
+
+    @classmethod
+    def all_positions(cls, config: NetworkConfig) -> dict[str, Position]:
+        """Where a memory can stand: ``positions``, and the one behind the head."""
+        return {**cls.positions(config), cls.output: Position(config.classes, config.classes, 1)}
 
     @abstractmethod
+    def body(self, x: Tensor, at: At) -> Tensor:
+        """A normalised frame (N, 3, H, W) of any size to what the head sees (N, C, h, w)."""
+
+    @property
+    def features_channels(self) -> int:
+        """Channels of the deepest features."""
+        return max(self.positions(self.config).values(), key=lambda position: position.stride).in_channels
+
     def features(self, frame: Tensor) -> Tensor:
-        """Return the deepest features (N, features_channels, h, w) of frames as ``forward`` takes them."""
+        """The deepest features of frames as ``forward`` takes them, for training the encoder alone."""
+        raise UserError(f"network '{self.config.name}' has no encoder to train alone; use trainable: single")
 
-    @abstractmethod
     def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Advance one step.
 
         frame: RGB (N, 3, H, W), any dtype, 0..255. state: what the previous step returned; None starts afresh.
         Returns logits (N, classes, H, W) and the new state.
         """
+        seen, at = self._before_head(frame, state)
+        logits = at(self.output, crop_to(self.head(seen), frame))
+        return logits, at.state
 
     def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         return super().__call__(frame, state)  # type: ignore[no-any-return]
 
-    def planes(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
+    def subpixel_logits(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
         """Advance one step like ``forward``, with logits in the form that is cheapest to decide from.
 
         Returns logits (N, classes, h, w), one tensor at full resolution or four at half of it, the pixels of each
         square of 2x2 (``interleave`` puts them together), and the new state.
         """
-        logits, state = self(frame, state)
-        return [logits], state
+        if not self.has_subpixels:
+            logits, state = self(frame, state)
+            return [logits], state
+        seen, at = self._before_head(frame, state)
+        return self.head.subpixels(seen), at.state
+
+    @property
+    def has_subpixels(self) -> bool:
+        """Whether ``subpixel_logits`` are four: the head can give them, and nothing stands behind it."""
+        behind = self.config.cell is not None and self.config.cell.position == self.output
+        return self.head.has_subpixels and not behind
 
     def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """Return how many ``planes`` there are for frames of ``height`` x ``width``, and their (h, w)."""
-        return 1, height, width
+        """How many ``subpixel_logits`` there are for frames of ``height`` x ``width``, and their (h, w)."""
+        return (SQUARE, -(-height // 2), -(-width // 2)) if self.has_subpixels else (1, height, width)
+
+    def _before_head(self, frame: Tensor, state: State | None) -> tuple[Tensor, _Positions]:
+        at = _Positions(self, state)
+        return self.body(self.normalize(frame), at), at
 
     def static(self, state: Mapping[str, Tensor]) -> Static | None:
-        """Return what the cell replaces in the tensors of a network without it."""
-        return None
+        """What the cell replaces in the tensors of a network without it; None where it cannot begin as that."""
+        assert self.config.cell is not None
+        position = self.all_positions(self.config)[self.config.cell.position]
+        if position.in_channels != position.out_channels:
+            return None
+        return Static(torch.eye(position.in_channels)[..., None, None])  # nothing stands there
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the tensors of a state."""
+        return () if self.cell is None else self.cell.state_names
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
-        """Return the state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""
+        """The state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""
         if self.config.cell is None or self.cell is None:
             return ()
-        stride = CELL_STRIDES[self.config.cell.position]
+        stride = self.all_positions(self.config)[self.config.cell.position].stride
         return self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
+
+    def for_inference(self) -> StreamingNetwork:
+        """A copy that is faster and equal but for rounding: batch norms are folded into convolutions."""
+        network = copy.deepcopy(self).eval()
+        network.fold()
+        return network.requires_grad_(False)
+
+    def fold(self) -> None:
+        """Fold in place; a family may do more than all share."""
+        fold_norms(self)
+
+
+class _Positions:
+    """What stands at the positions of a network during one step, and the state that this moves."""
+
+    def __init__(self, network: StreamingNetwork, state: State | None) -> None:
+        self._network, self._state = network, state
+        self._place = network.config.cell.position if network.config.cell else ""
+
+    @property
+    def state(self) -> State:
+        """The state after the step."""
+        return self._state or ()
+
+    def __call__(self, position: str, x: Tensor) -> Tensor:
+        if position == self._place and self._network.cell is not None:
+            x, self._state = self._network.cell(x, self._state)
+        elif position in self._network.reductions:
+            x = self._network.reductions[position](x)
+        return x
 
 
 def interleave(planes: Tensor, height: int, width: int) -> Tensor:
-    """Return (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
+    """Planes (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
     side = 2 if planes.shape[1] == SQUARE else 1
     return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
 

@@ -1,17 +1,14 @@
-"""From the names of released files (Cityscapes, 19 train ids, crops of 1024x1024) to the names of this package."""
+"""Light networks released for Cityscapes (realtime-semantic-segmentation-pytorch, Apache-2.0): their names and ours."""
 
 from __future__ import annotations
 
-from vidseg_ros.config import InputConfig
+from vidseg_ros.networks.config import InputConfig
 
-RELEASED_INPUT = InputConfig((1024, 512), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+RELEASED_INPUT = InputConfig((1024, 512), "rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """Input of these releases: RGB with the mean and standard deviation of ImageNet."""
 
 Renames = tuple[tuple[str, str], ...]
 """Pairs of a regular expression and what replaces it, applied one after the other."""
-
-IGNORED: tuple[str, ...] = ()
-"""Regular expressions of names that inference does not need: these files have none, no auxiliary heads either."""
 
 FDDWNET: Renames = (
     (r"^layer1\.", "quarter.0."),
@@ -85,3 +82,6 @@ CFPNET: Renames = (
     (r"\.layers\.", ".branches."),
     *((rf"\.block{i + 1}\.", f".layers.{i}.") for i in range(3)),
 )
+
+RELEASES = {"cfpnet": CFPNET, "dabnet": DABNET, "espnetv2": ESPNETV2, "fddwnet": FDDWNET, "mininetv2": MININETV2}
+"""Family of networks -> from the names in its released file to ours."""

@@ -1,0 +1,154 @@
+"""What every network must do, whatever stands at its positions: the test of a family subclasses this tester.
+
+Eight lines are enough:
+
+    class TestMyNet(StreamingNetworkTester):
+        config = MyNetConfig(classes=5)
+        parameters = 123_456  # of the paper, at 19 classes
+
+"""
+
+import copy
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.engines import TorchEngine
+from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.engines.registry import open_engine
+from vidseg_ros.errors import UserError
+from vidseg_ros.labels import LabelSet
+from vidseg_ros.networks import build, unroll
+from vidseg_ros.networks.config import CellConfig, NetworkConfig
+
+SIZES = [(64, 96), (45, 61), (33, 32)]
+CPU = EngineConfig(device="cpu", threads=1)
+
+
+def frames(*shape, seed=1):
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+class StreamingNetworkTester:
+    """Checks a family by itself and with a small memory at each of its positions."""
+
+    config: ClassVar[NetworkConfig]
+    parameters: ClassVar[int]  # as published, at ``published_classes``
+    published_classes: ClassVar[int] = 19
+
+    def pytest_generate_tests(self, metafunc):
+        if "position" in metafunc.fixturenames:
+            metafunc.parametrize("position", [None, *self.family().all_positions(self.config)])
+
+    @classmethod
+    def family(cls):
+        return type(build(cls.config))
+
+    def make(self, position=None, seed=0, **cell):
+        """The network with weights that label something, a depthwise cell where it may be one, and statistics."""
+        torch.manual_seed(seed)
+        place = self.family().all_positions(self.config).get(position)
+        square = place is not None and place.in_channels == place.out_channels
+        kind = {"convolution": "depthwise" if square else "standard", "state_size": (4, 6)} | cell
+        network = build(replace(self.config, cell=CellConfig(position, **kind) if position else None))
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+                torch.nn.init.normal_(module.running_mean, std=0.1)
+                torch.nn.init.normal_(module.bias, std=0.1)
+        if network.cell is not None:
+            torch.nn.init.normal_(network.cell.h0)
+            torch.nn.init.normal_(network.cell.c0)
+        return network.eval()
+
+    def labels(self):
+        return LabelSet("few", tuple("abcdefghijk"[: self.config.classes]), ((1, 2, 3),) * self.config.classes)
+
+    def test_parameters_are_those_of_the_paper(self):
+        network = build(replace(self.config, classes=self.published_classes))
+        assert sum(parameter.numel() for parameter in network.parameters()) == self.parameters
+
+    @pytest.mark.parametrize(("height", "width"), SIZES)
+    def test_any_size_and_batch(self, position, height, width):
+        network = self.make(position)
+        logits, state = network(frames(2, 3, height, width))
+        assert logits.shape == (2, self.config.classes, height, width)
+        assert [t.shape for t in state] == [t.shape for t in network.initial_state(2, height, width)]
+        assert len(state) == len(network.state_names) == (2 if position else 0)
+
+    def test_steps_equal_unroll_and_memory_matters(self, position):
+        network, clip = self.make(position), frames(3, 1, 3, 45, 61)
+        logits, _ = unroll(network, clip)
+        state = None
+        for frame, expected in zip(clip, logits, strict=True):
+            output, state = network(frame, state)
+            torch.testing.assert_close(output, expected)
+        fresh, _ = network(clip[-1])
+        assert torch.equal(fresh, logits[-1]) == (position is None)
+        begun, _ = network(clip[-1], network.initial_state(1, 45, 61))
+        torch.testing.assert_close(begun, fresh)
+
+    def test_batch_members_do_not_mix(self, position):
+        network, clip = self.make(position), frames(2, 2, 3, 33, 47)
+        torch.testing.assert_close(
+            unroll(network, clip)[0][:, 1:], unroll(network, clip[:, 1:])[0], atol=1e-4, rtol=1e-4
+        )
+
+    def test_every_parameter_learns(self, position):
+        network = self.make(position).train()
+        logits, _ = unroll(network, frames(2, 2, 3, 64, 96))
+        logits.square().mean().backward()
+        idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        assert idle == []
+        moved = [p.grad.abs().sum() > 0 for name, p in network.named_parameters()]
+        assert sum(moved) > 0.9 * len(moved)
+
+    def test_the_form_for_inference_says_the_same(self, position):
+        network, clip = self.make(position), frames(2, 1, 3, 45, 61)
+        folded = network.for_inference()
+        expected, got = unroll(network, clip)[0], unroll(folded, clip)[0]
+        assert (expected - got).abs().max() < 1e-4 * expected.abs().max()
+        left = [n for n, m in folded.named_modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert len(left) <= 1 + sum(isinstance(m, torch.nn.BatchNorm2d) for m in [folded.cell])
+
+    def test_subpixel_logits_are_the_logits(self, position):
+        network, frame = self.make(position), frames(1, 3, 45, 61)
+        planes, _ = network.subpixel_logits(frame)
+        assert (len(planes), *planes[0].shape[-2:]) == network.subpixel_shape(45, 61)
+        pixels = torch.stack(planes, 2).flatten(1, 2)
+        whole = torch.nn.functional.pixel_shuffle(pixels, 2 if len(planes) == 4 else 1)[..., :45, :61]
+        torch.testing.assert_close(whole, network(frame)[0], atol=1e-4, rtol=1e-4)
+
+    def test_saved_and_loaded(self, position, tmp_path):
+        checkpoint = Checkpoint(self.make(position), self.labels())
+        checkpoint.save(tmp_path / "x.safetensors")
+        again = load_checkpoint(tmp_path / "x.safetensors")
+        assert again.network.config == checkpoint.network.config
+        frame = frames(1, 3, 45, 61)
+        assert torch.equal(again.network(frame)[0], checkpoint.network(frame)[0])
+
+    @pytest.mark.parametrize("engine", ["openvino"])  # conversion to ONNX takes a minute for deep networks
+    def test_engines_give_the_labels_of_pytorch(self, engine):
+        position = next(iter(self.family().all_positions(self.config)))
+        checkpoint = Checkpoint(self.make(position), self.labels())
+        mine, theirs = TorchEngine(checkpoint, CPU), open_engine(checkpoint, replace(CPU, engine=engine))
+        state, other = [None], [None]
+        for seed in range(2):
+            frame = frames(1, 64, 96, 3, seed=seed).numpy()
+            expected, state = mine.step(frame, state)
+            got, other = theirs.step(frame, other)
+            assert np.mean(expected.labels == got.labels) > 0.999
+
+    def test_positions_that_a_network_has_not(self):
+        with pytest.raises(UserError, match=rf"cell.position of {self.config.name} is 'nowhere'; use one of "):
+            build(replace(self.config, cell=CellConfig("nowhere")))
+
+    def test_copies_are_independent(self):
+        network = self.make()
+        other = copy.deepcopy(network).requires_grad_(False)
+        next(network.parameters()).data.add_(1.0)
+        assert not torch.equal(next(network.parameters()), next(other.parameters()))
