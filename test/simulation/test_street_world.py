@@ -165,9 +165,9 @@ def test_far_along_the_street_costs_no_more() -> None:
     world = StreetWorld(SMALL)
     for index in range(0, 60_000, 10_000):
         frame = world.frame(index)
-    scene = world._scene
-    assert scene._chunk.cache_info().currsize <= 24
-    assert scene._traveller.cache_info().currsize <= 512
+    model = world._model
+    assert model._chunk.cache_info().currsize <= 24
+    assert model._traveller.cache_info().currsize <= 512
     assert len(np.unique(frame.labels)) >= 5
     ahead = world.frame(50_001)
     moved, inside = sample(ahead.labels, frame.flow)

@@ -14,7 +14,7 @@ Reals = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Camera:
+class PinholeCamera:
     """A pinhole camera in the street: focal length and centre in pixels, place (3,) in m.
 
     The rows of ``axes`` (3, 3) are the directions right, down and ahead; ``street`` (2,) is how far along and across
@@ -38,7 +38,7 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Motion:
+class MoverPoses:
     """Where everything that moves has got to, a row each; ``mover`` of a polygon is its row."""
 
     world: Floats  # (rows, 3), m
@@ -46,7 +46,7 @@ class Motion:
     turn: Floats  # (rows,), rad to the left about the origin of the world, before it is moved
 
     def turned(self, polygons: Polygons) -> tuple[Floats, Floats, Floats]:
-        """Return along, up and origin of ``polygons``, (N, 3) each, as they stand now."""
+        """Along, up and origin of ``polygons``, (N, 3) each, as they stand now."""
         vectors = polygons.along, polygons.up, polygons.origin
         moved = self.world[polygons.mover]
         if not self.turn.any():
@@ -65,11 +65,11 @@ class Placed:
     axes: Floats  # (N, 3, 3): columns along, up and origin, in camera coordinates
 
     @staticmethod
-    def of(polygons: Polygons, motion: Motion, camera: Camera, time: float) -> Placed:
+    def of(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, time: float) -> Placed:
         """Place ``polygons`` as they have moved at ``time``."""
         turn = polygons.swing[:, 0] * np.sin(polygons.swing[:, 1] * time + polygons.swing[:, 2])
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
-        along, up, origin = motion.turned(polygons)
+        along, up, origin = poses.turned(polygons)
         axes = np.empty((len(polygons), 3, 3))
         axes[:, 0] = cos * along + sin * up
         axes[:, 1] = cos * up - sin * along
@@ -77,20 +77,20 @@ class Placed:
         return Placed(np.swapaxes((axes.reshape(-1, 3) @ camera.axes.T).reshape(-1, 3, 3), 1, 2))
 
     def take(self, rows: NDArray[np.intp]) -> Placed:
-        """Return the polygons at ``rows``."""
+        """The polygons at ``rows``."""
         return Placed(self.axes[rows])
 
     def points(self, corners: Floats) -> Floats:
-        """Return the corners (N, k, 2) in camera coordinates (N, k, 3)."""
+        """The corners (N, k, 2) in camera coordinates (N, k, 3)."""
         return np.asarray(corners @ np.swapaxes(self.axes[:, :, :2], 1, 2) + self.axes[:, None, :, 2])
 
     def middles(self, middle: Floats) -> Floats:
-        """Return the place (N, 3) in camera coordinates of one point (a, b) of each polygon, (N, 2)."""
+        """The place (N, 3) in camera coordinates of one point (a, b) of each polygon, (N, 2)."""
         axes = self.axes
         return np.asarray(axes[:, :, 0] * middle[:, :1] + axes[:, :, 1] * middle[:, 1:] + axes[:, :, 2])
 
     def facing(self) -> NDArray[np.float64]:
-        """Return the distance (N,) of each plane from the camera, positive where its front is seen."""
+        """The distance (N,) of each plane from the camera, positive where its front is seen."""
         axes = self.axes
         return np.asarray(-np.einsum("ni,ni->n", np.cross(axes[:, :, 0], axes[:, :, 1]), axes[:, :, 2]))
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.simulation.placing import Camera, Motion, Placed, Reals
 from vidseg_ros.simulation.polygons import Floats, Layer, Polygons
+from vidseg_ros.simulation.projection import MoverPoses, PinholeCamera, Placed, Reals
 
 NEAR = 0.3
 """Nothing nearer to the camera than this is seen, m."""
@@ -23,12 +23,12 @@ Ids = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Painting:
+class Raster:
     """Which polygon each pixel shows: ``ids`` are rows of ``polygons``, which are in painting order."""
 
     polygons: Polygons
     placed: Placed
-    camera: Camera
+    camera: PinholeCamera
     ids: Ids  # (H, W)
     shade: Image  # (H, W), 0 lit, 1 in shadow, 2 in the dark under something; only valid on the ground
     depth: Floats  # (N,) mean depth of the corners, m
@@ -54,7 +54,7 @@ class Painting:
         return mapped(0), mapped(3), mapped(6)
 
     def flow(self, later: Floats) -> Reals:
-        """Return where each surface point moves, float32 (H, W, 2) pixels right and down.
+        """Where each surface point moves, float32 (H, W, 2) pixels right and down.
 
         ``later`` (N, 3, 3) takes the ray of a pixel to that of the same surface point in the next frame. A point that
         will be beside or behind the camera gets a large finite motion.
@@ -69,11 +69,11 @@ class Painting:
         return np.asarray(moved, np.float32)
 
 
-def paint_scene(polygons: Polygons, motion: Motion, camera: Camera, time: float) -> Painting:
+def rasterize(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, time: float) -> Raster:
     """Paint ``polygons`` from far to near."""
-    placed = Placed.of(polygons, motion, camera, time)
+    placed = Placed.of(polygons, poses, camera, time)
     rows = _in_view(polygons, placed, camera)
-    rows = rows[_far_to_near(polygons, motion, camera, rows)]
+    rows = rows[_far_to_near(polygons, poses, camera, rows)]
     points = placed.take(rows).points(polygons.corners[rows])
     ids = np.zeros((camera.height, camera.width), np.int32)
     shade = np.zeros((camera.height, camera.width), np.uint8)
@@ -87,11 +87,11 @@ def paint_scene(polygons: Polygons, motion: Motion, camera: Camera, time: float)
     renumber = np.zeros(len(rows), np.intp)
     renumber[kept] = np.arange(len(kept))
     rows, depth = rows[kept], points[kept, :, 2].mean(1)
-    return Painting(polygons.take(rows), placed.take(rows), camera, renumber[ids], shade, depth)
+    return Raster(polygons.take(rows), placed.take(rows), camera, renumber[ids], shade, depth)
 
 
-def _in_view(polygons: Polygons, placed: Placed, camera: Camera) -> NDArray[np.intp]:
-    """Return the rows of the polygons whose surrounding ball is in view and large enough to matter."""
+def _in_view(polygons: Polygons, placed: Placed, camera: PinholeCamera) -> NDArray[np.intp]:
+    """The rows of the polygons whose surrounding ball is in view and large enough to matter."""
     facing = placed.facing()
     seen = np.where(polygons.two_sided, np.abs(facing), facing) > 1e-3
     across, down, ahead = placed.middles(polygons.ball[:, :2]).T
@@ -104,21 +104,23 @@ def _in_view(polygons: Polygons, placed: Placed, camera: Camera) -> NDArray[np.i
     return np.flatnonzero(seen)
 
 
-def _project(points: Floats, camera: Camera) -> Floats:
+def _project(points: Floats, camera: PinholeCamera) -> Floats:
     depth = np.maximum(points[..., 2:], NEAR)
     return np.asarray(points[..., :2] * (camera.focal / depth) + camera.center)
 
 
-def _far_to_near(polygons: Polygons, motion: Motion, camera: Camera, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the painting order: by layer, then by the distance of each object's nearest point."""
-    shift = motion.street[polygons.mover[rows]] - camera.street
+def _far_to_near(
+    polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, rows: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The painting order: by layer, then by the distance of each object's nearest point."""
+    shift = poses.street[polygons.mover[rows]] - camera.street
     low, high = polygons.footprint[rows, :2] + shift, polygons.footprint[rows, 2:] + shift
     distance = np.hypot(*np.maximum(np.maximum(low, -high), 0).T)
     return np.lexsort((-distance, polygons.layer[rows]))
 
 
-def _outlines(points: Floats, camera: Camera) -> list[NDArray[np.int32]]:
-    """Return the outlines on the image in the fixed-point numbers that OpenCV fills."""
+def _outlines(points: Floats, camera: PinholeCamera) -> list[NDArray[np.int32]]:
+    """The outlines on the image in the fixed-point numbers that OpenCV fills."""
     pixels = np.rint(_project(points, camera) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     outlines = list(pixels)
     for i in np.flatnonzero(points[:, :, 2].min(1) < NEAR).tolist():
