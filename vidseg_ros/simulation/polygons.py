@@ -64,6 +64,7 @@ class Polygons:
     origin: Floats  # (N, 3)
     along: Floats  # (N, 3), unit
     up: Floats  # (N, 3), unit, at right angles to along
+    normal: Floats  # (N, 3), unit, at right angles to both
     corners: Floats  # (N, CORNERS, 2) places (a, b)
     ball: Floats  # (N, 3) middle (a, b) and radius of a ball about it
     fine: NDArray[np.bool_]  # (N,): lies on a surface of its own label and may be left out from afar
@@ -82,7 +83,7 @@ class Polygons:
 
     def take(self, rows: NDArray[np.intp]) -> Polygons:
         """The polygons at ``rows``."""
-        return Polygons(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Polygons(*(np.take(getattr(self, field.name), rows, axis=0) for field in fields(self)))
 
     def bent(self, place: Callable[[Floats, Floats], Floats]) -> Polygons:
         """The polygons with ``place`` applied to x and y of every corner.
@@ -175,7 +176,8 @@ def _planes(world: Floats) -> dict[str, Any]:
     middle = (places.min(1) + places.max(1)) / 2
     radius = np.linalg.norm(places - middle[:, None], axis=2).max(1, keepdims=True)
     ball = np.concatenate([middle, radius], 1)
-    return {"origin": origin, "along": along, "up": up, "corners": places, "ball": ball}
+    normal = np.cross(along, up)
+    return {"origin": origin, "along": along, "up": up, "normal": normal, "corners": places, "ball": ball}
 
 
 BLANK = paint(Texture.PLAIN, (0.0, 0.0, 0.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,16 @@ class PinholeCamera:
     axes: Floats
     street: Floats
 
-    @cached_property
+    @property
     def rays(self) -> tuple[Reals, Reals]:
-        """Slope of each column (1, W) and row (H, 1) against the direction ahead, float32."""
-        columns = (np.arange(self.width, dtype=np.float32) - np.float32(self.center[0])) / np.float32(self.focal)
-        rows = (np.arange(self.height, dtype=np.float32) - np.float32(self.center[1])) / np.float32(self.focal)
-        return columns[None], rows[:, None]
+        """Slopes of each pixel to the right and down against the direction ahead, float32 (H, W) each."""
+        return _rays(self.width, self.height, self.focal, self.center)
+
+
+@lru_cache(maxsize=4)
+def _rays(width: int, height: int, focal: float, center: tuple[float, float]) -> tuple[Reals, Reals]:
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return (columns - np.float32(center[0])) / np.float32(focal), (rows - np.float32(center[1])) / np.float32(focal)
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,24 @@ class MoverPoses:
     street: Floats  # (rows, 2), m along and across the street, for the order of painting
     turn: Floats  # (rows,), rad to the left about the origin of the world, before it is moved
 
-    def turned(self, polygons: Polygons) -> tuple[Floats, Floats, Floats]:
-        """Along, up and origin of ``polygons``, (N, 3) each, as they stand now."""
-        vectors = polygons.along, polygons.up, polygons.origin
-        moved = self.world[polygons.mover]
-        if not self.turn.any():
-            return vectors[0], vectors[1], vectors[2] + moved
-        cos, sin = np.cos(self.turn)[polygons.mover], np.sin(self.turn)[polygons.mover]
-        along, up, origin = (
-            np.stack([cos * v[:, 0] - sin * v[:, 1], sin * v[:, 0] + cos * v[:, 1], v[:, 2]], 1) for v in vectors
-        )
-        return along, up, origin + moved
+    def posed(self, polygons: Polygons, time: float) -> Polygons:
+        """``polygons`` in the world at ``time``."""
+        rows = np.flatnonzero(polygons.mover)
+        mover, (size, rate, phase) = polygons.mover[rows], polygons.swing[rows].T
+        turn, swing = self.turn[mover], size * np.sin(rate * time + phase)
+        vectors = np.stack([polygons.along, polygons.up, polygons.normal, polygons.origin])
+        along, up, normal, origin = _turned(vectors[:, rows], turn)
+        cos, sin = np.cos(swing)[:, None], np.sin(swing)[:, None]
+        vectors[:, rows] = cos * along + sin * up, cos * up - sin * along, normal, origin + self.world[mover]
+        along, up, normal, origin = vectors
+        return replace(polygons, along=along, up=up, normal=normal, origin=origin)
+
+
+def _turned(vectors: Floats, turn: Floats) -> Floats:
+    """Vectors (..., n, 3) turned to the left by ``turn`` (n,), rad."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.stack([cos * x - sin * y, sin * x + cos * y, z], -1)
 
 
 @dataclass(frozen=True)
@@ -65,29 +76,20 @@ class Placed:
     axes: Floats  # (N, 3, 3): columns along, up and origin, in camera coordinates
 
     @staticmethod
-    def of(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, time: float) -> Placed:
-        """Place ``polygons`` as they have moved at ``time``."""
-        turn = polygons.swing[:, 0] * np.sin(polygons.swing[:, 1] * time + polygons.swing[:, 2])
-        cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
-        along, up, origin = poses.turned(polygons)
-        axes = np.empty((len(polygons), 3, 3))
-        axes[:, 0] = cos * along + sin * up
-        axes[:, 1] = cos * up - sin * along
-        axes[:, 2] = origin - camera.place
-        return Placed(np.swapaxes((axes.reshape(-1, 3) @ camera.axes.T).reshape(-1, 3, 3), 1, 2))
+    def of(posed: Polygons, camera: PinholeCamera, rows: NDArray[np.intp] | slice = slice(None)) -> Placed:
+        """The polygons at ``rows`` of those ``posed`` in the world."""
+        vectors = posed.along[rows], posed.up[rows], posed.origin[rows] - camera.place
+        axes = np.stack(vectors, 1).reshape(-1, 3) @ camera.axes.T
+        return Placed(np.swapaxes(axes.reshape(-1, 3, 3), 1, 2))
 
     def take(self, rows: NDArray[np.intp]) -> Placed:
         """The polygons at ``rows``."""
         return Placed(self.axes[rows])
 
     def points(self, corners: Floats) -> Floats:
-        """The corners (N, k, 2) in camera coordinates (N, k, 3)."""
-        return np.asarray(corners @ np.swapaxes(self.axes[:, :, :2], 1, 2) + self.axes[:, None, :, 2])
-
-    def middles(self, middle: Floats) -> Floats:
-        """The place (N, 3) in camera coordinates of one point (a, b) of each polygon, (N, 2)."""
-        axes = self.axes
-        return np.asarray(axes[:, :, 0] * middle[:, :1] + axes[:, :, 1] * middle[:, 1:] + axes[:, :, 2])
+        """Corners (N, k, 2) in camera coordinates, (3, k, N)."""
+        (a, b), axes = np.ascontiguousarray(corners.T), np.ascontiguousarray(self.axes.T)
+        return np.stack([a * along + b * up + origin for along, up, origin in np.swapaxes(axes, 0, 1)])
 
     def facing(self) -> NDArray[np.float64]:
         """The distance (N,) of each plane from the camera, positive where its front is seen."""

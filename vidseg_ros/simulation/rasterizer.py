@@ -1,8 +1,9 @@
-"""Every pixel gets the id of one polygon; label, flow and colour all follow from it."""
+"""Every pixel shows one polygon; label, flow and colour all follow from which."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,39 +15,49 @@ from vidseg_ros.simulation.projection import MoverPoses, PinholeCamera, Placed, 
 NEAR = 0.3
 """Nothing nearer to the camera than this is seen, m."""
 
+BLOCKS = 3
+"""Parts in which polygons are painted, from near to far, each without what the parts before it hide."""
+
 _SUBPIXEL_BITS = 4
 _SMALLEST, _SMALLEST_FINE = 1.5, 5.0  # pixels; what lies in a ball smaller than this is left out
 _NOWHERE = np.full((1, 2), -(1 << 12), np.int32)  # outside of every image
 
 Image = NDArray[np.uint8]
-Ids = NDArray[np.intp]
+Rows = NDArray[np.intp]
+Boxes = NDArray[np.int32]  # (n, 4): x0, y0, x1, y1 in pixels, the end excluded
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Which polygon each pixel shows: ``ids`` are rows of ``polygons``, which are in painting order."""
+    """The image as R runs of pixels, each along one row, that show one polygon in one shade."""
 
-    polygons: Polygons
+    polygons: Polygons  # N, in painting order
     placed: Placed
-    camera: PinholeCamera
-    ids: Ids  # (H, W)
-    shade: Image  # (H, W), 0 lit, 1 in shadow, 2 in the dark under something; only valid on the ground
     depth: Floats  # (N,) mean depth of the corners, m
+    camera: PinholeCamera
+    ids: Rows  # (R,) rows of polygons
+    shade: Image  # (R,), 0 lit, 1 in shadow, 2 in the dark under something; only on the ground
+    lines: Rows  # (R,) rows of the image
+    lengths: Rows  # (R,) pixels
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Image (H, W) of one value for each run, (R,)."""
+        return np.repeat(values, self.lengths).reshape(self.camera.height, self.camera.width)
 
     @property
     def labels(self) -> Image:
         """Class ids, uint8 (H, W)."""
-        return np.take(self.polygons.label, self.ids)
+        return self.spread(self.polygons.label[self.ids])
 
     def map_rays(self, maps: Floats) -> tuple[Reals, Reals, Reals]:
-        """Apply to the ray of each pixel the map (N, 3, 3) of its polygon; return three float32 (H, W)."""
-        table = np.ascontiguousarray(maps.reshape(-1, 9).T.astype(np.float32))
-        column, row = self.camera.rays
+        """Rays of the pixels under the map (N, 3, 3) of their polygons, three float32 (H, W)."""
+        columns, rows = self.camera.rays
+        table = maps.reshape(-1, 9).T.astype(np.float32)[:, self.ids]
+        table[1::3] *= rows[self.lines, 0]
 
         def mapped(first: int) -> Reals:
-            total, down, ahead = (np.take(table[first + i], self.ids) for i in range(3))
-            total *= column
-            down *= row
+            total, down, ahead = (self.spread(values) for values in table[first : first + 3])
+            total *= columns
             total += down
             total += ahead
             return total
@@ -54,7 +65,7 @@ class Raster:
         return mapped(0), mapped(3), mapped(6)
 
     def flow(self, later: Floats) -> Reals:
-        """Where each surface point moves, float32 (H, W, 2) pixels right and down.
+        """Motion of each surface point, float32 (H, W, 2) pixels right and down.
 
         ``later`` (N, 3, 3) takes the ray of a pixel to that of the same surface point in the next frame. A point that
         will be beside or behind the camera gets a large finite motion.
@@ -70,71 +81,99 @@ class Raster:
 
 
 def rasterize(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, time: float) -> Raster:
-    """Paint ``polygons`` from far to near."""
-    placed = Placed.of(polygons, poses, camera, time)
-    rows = _in_view(polygons, placed, camera)
+    """What ``camera`` sees of ``polygons`` as they have moved at ``time``."""
+    posed = poses.posed(polygons, time)
+    rows = _in_view(posed, camera)
     rows = rows[_far_to_near(polygons, poses, camera, rows)]
-    points = placed.take(rows).points(polygons.corners[rows])
-    ids = np.zeros((camera.height, camera.width), np.int32)
-    shade = np.zeros((camera.height, camera.width), np.uint8)
-    shading, depths = (polygons.layer[rows] == Layer.SHADE).tolist(), polygons.label[rows].tolist()
-    for number, outline in enumerate(_outlines(points, camera)):
-        if shading[number]:
-            cv2.fillConvexPoly(shade, outline, depths[number], cv2.LINE_8, _SUBPIXEL_BITS)
-        else:
-            cv2.fillConvexPoly(ids, outline, number, cv2.LINE_8, _SUBPIXEL_BITS)
-    kept = np.flatnonzero(np.bincount(ids.ravel(), minlength=len(rows)))  # most are hidden by others
-    renumber = np.zeros(len(rows), np.intp)
-    renumber[kept] = np.arange(len(kept))
-    rows, depth = rows[kept], points[kept, :, 2].mean(1)
-    return Raster(polygons.take(rows), placed.take(rows), camera, renumber[ids], shade, depth)
+    placed = Placed.of(posed, camera, rows)
+    points = placed.points(polygons.corners[rows])
+    ids, shade = _paint(points, camera, polygons.layer[rows], polygons.label[rows])
+    changes = (ids[:, 1:] != ids[:, :-1]) | (shade[:, 1:] != shade[:, :-1])
+    begin = np.flatnonzero(np.pad(changes, ((0, 0), (1, 0)), constant_values=True))
+    shown = ids.ravel()[begin].astype(np.intp)
+    kept = np.flatnonzero(np.bincount(shown))  # most polygons are hidden by others
+    depth = points[2][:, kept].T.copy().mean(1)
+    lines, lengths = begin // camera.width, np.diff(begin, append=ids.size)
+    parts = np.searchsorted(kept, shown), shade.ravel()[begin], lines, lengths
+    return Raster(polygons.take(rows[kept]), placed.take(kept), depth, camera, *parts)
 
 
-def _in_view(polygons: Polygons, placed: Placed, camera: PinholeCamera) -> NDArray[np.intp]:
-    """The rows of the polygons whose surrounding ball is in view and large enough to matter."""
-    facing = placed.facing()
-    seen = np.where(polygons.two_sided, np.abs(facing), facing) > 1e-3
-    across, down, ahead = placed.middles(polygons.ball[:, :2]).T
-    radius = polygons.ball[:, 2]
+def _in_view(posed: Polygons, camera: PinholeCamera) -> Rows:
+    """Rows of the polygons whose surrounding ball is in view and large enough to matter."""
+    middle, radius = posed.ball[:, :2], posed.ball[:, 2]
+    middles = posed.origin + middle[:, :1] * posed.along + middle[:, 1:] * posed.up
+    across, down, ahead = camera.axes @ (middles - camera.place).T
     right, bottom = (camera.width - camera.center[0]) / camera.focal, (camera.height - camera.center[1]) / camera.focal
-    seen &= ahead + radius > NEAR
+    seen = ahead + radius > NEAR
     seen &= np.abs(across) - right * ahead < radius * np.hypot(1, right)
     seen &= np.abs(down) - bottom * ahead < radius * np.hypot(1, bottom)
-    seen &= 2 * radius * camera.focal > np.where(polygons.fine, _SMALLEST_FINE, _SMALLEST) * ahead
+    seen &= 2 * radius * camera.focal > np.where(posed.fine, _SMALLEST_FINE, _SMALLEST) * ahead
+    facing = np.einsum("ni,ni->n", posed.normal, camera.place - posed.origin)
+    seen &= np.where(posed.two_sided, np.abs(facing), facing) > 1e-3
     return np.flatnonzero(seen)
 
 
-def _project(points: Floats, camera: PinholeCamera) -> Floats:
-    depth = np.maximum(points[..., 2:], NEAR)
-    return np.asarray(points[..., :2] * (camera.focal / depth) + camera.center)
-
-
-def _far_to_near(
-    polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, rows: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """The painting order: by layer, then by the distance of each object's nearest point."""
+def _far_to_near(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, rows: Rows) -> Rows:
+    """Painting order: by layer, then by the distance of each object's nearest point."""
     shift = poses.street[polygons.mover[rows]] - camera.street
     low, high = polygons.footprint[rows, :2] + shift, polygons.footprint[rows, 2:] + shift
     distance = np.hypot(*np.maximum(np.maximum(low, -high), 0).T)
     return np.lexsort((-distance, polygons.layer[rows]))
 
 
-def _outlines(points: Floats, camera: PinholeCamera) -> list[NDArray[np.int32]]:
-    """The outlines on the image in the fixed-point numbers that OpenCV fills."""
-    pixels = np.rint(_project(points, camera) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    outlines = list(pixels)
-    for i in np.flatnonzero(points[:, :, 2].min(1) < NEAR).tolist():
-        clipped = _project(_clip(points[i]), camera) * (1 << _SUBPIXEL_BITS)
-        outlines[i] = np.rint(clipped).astype(np.int32) if len(clipped) else _NOWHERE
-    return outlines
+def _paint(
+    points: Floats, camera: PinholeCamera, layer: NDArray[np.uint8], label: NDArray[np.uint8]
+) -> tuple[NDArray[np.int16], Image]:
+    """Number of the polygon at each pixel and shade of the ground there, (H, W) each.
+
+    The last painted of the polygons at a pixel has the greatest number, so blocks of them may be painted apart.
+    """
+    outlines, boxes = _outlines(points, camera)
+    ids = np.zeros((camera.height, camera.width), np.int16)
+    for block in reversed(np.array_split(np.flatnonzero(layer != Layer.SHADE), BLOCKS)):
+        nearer, ids = ids, np.zeros_like(ids)
+        for number in block[_count(nearer == 0, boxes[block]) > 0].tolist():
+            cv2.fillConvexPoly(ids, outlines[number], number, cv2.LINE_8, _SUBPIXEL_BITS)
+        cv2.max(ids, nearer, dst=ids)
+    ground, shade = ids < np.searchsorted(layer, Layer.SHADE), np.zeros(ids.shape, np.uint8)
+    shades = np.flatnonzero(layer == Layer.SHADE)
+    for number in shades[_count(ground, boxes[shades]) > 0].tolist():
+        cv2.fillConvexPoly(shade, outlines[number], int(label[number]), cv2.LINE_8, _SUBPIXEL_BITS)
+    return ids, shade * ground
 
 
-def _clip(points: Floats) -> Floats:
-    """Cut off what is nearer than NEAR from one polygon (k, 3)."""
-    kept = []
-    for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if a[2] >= NEAR:
-            kept.append(a)
-        if (a[2] >= NEAR) != (b[2] >= NEAR):
-            kept.append(a + (b - a) * ((NEAR - a[2]) / (b[2] - a[2])))
-    return np.asarray(kept).reshape(-1, 3)
+def _count(mask: NDArray[np.bool_], boxes: Boxes) -> NDArray[np.int32]:
+    """How many pixels of ``mask`` (H, W) lie in each box, (n,)."""
+    sums, (x0, y0, x1, y1) = cv2.integral(mask.view(np.uint8)), boxes.T
+    return np.asarray(sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0])
+
+
+def _outlines(points: Floats, camera: PinholeCamera) -> tuple[list[NDArray[np.int32]], Boxes]:
+    """Outlines on the image in the fixed-point numbers that OpenCV fills, and the boxes about them."""
+    pixels = _project(points, camera)
+    low, high = pixels.min(1) >> _SUBPIXEL_BITS, (pixels.max(1) >> _SUBPIXEL_BITS) + 2
+    boxes = np.concatenate([low, high]).T.clip(0, [camera.width, camera.height] * 2)
+    outlines = list(np.ascontiguousarray(pixels.T))
+    near = np.flatnonzero(points[2].min(0) < NEAR)
+    boxes[near] = 0, 0, camera.width, camera.height
+    for number, outline in zip(near.tolist(), _clipped(points[:, :, near], camera), strict=True):
+        outlines[number] = outline if len(outline) else _NOWHERE
+    return outlines, boxes
+
+
+def _project(points: Floats, camera: PinholeCamera) -> NDArray[np.int32]:
+    scale = camera.focal / np.maximum(points[2], NEAR)
+    places = np.stack([axis * scale + center for axis, center in zip(points, camera.center, strict=False)])
+    return np.asarray(np.rint(places * (1 << _SUBPIXEL_BITS)), np.int32)
+
+
+def _clipped(points: Floats, camera: PinholeCamera) -> list[NDArray[np.int32]]:
+    """Outlines (k, 2) without what is nearer than NEAR."""
+    following = np.roll(points, -1, axis=1)
+    inside = points[2] >= NEAR
+    crossing = inside != (following[2] >= NEAR)
+    steps = following - points
+    cuts = points + steps * np.divide(NEAR - points[2], steps[2], where=crossing, out=np.zeros(crossing.shape))
+    corners = _project(np.stack([points, cuts], 2).reshape(3, -1, points.shape[2]), camera).T
+    used = np.stack([inside, crossing], 1).reshape(-1, points.shape[2]).T
+    return [np.ascontiguousarray(outline[mask]) for outline, mask in zip(corners, used, strict=True)]

@@ -127,7 +127,8 @@ class StreetWorld:
         rng = lot(config.seed, 7)
         self._phases = rng.uniform(0, 2 * np.pi, 12)
         shape = (config.height + _GRAIN_MARGIN, config.width + _GRAIN_MARGIN, 3)
-        self._grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+        grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+        self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
 
     def _draw_street(self) -> Street:
         street = draw_street(self.config.seed)
@@ -162,13 +163,14 @@ class StreetWorld:
         Without ``next_pose`` the camera stands still; without ``next_time`` the next frame is one frame period later.
         """
         later = time + 1 / self.config.fps if next_time is None else next_time
-        camera, next_camera = self.camera(pose), self.camera(next_pose or pose)
+        camera = self.camera(pose)
         near = self.surroundings(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
         raster = rasterize(near.polygons, near.poses(time, camera), camera, time)
         rgb = self._expose(colors(raster, self._light(time)), time)
 
         def moved() -> Placed:
-            return Placed.of(raster.polygons, near.poses(later, next_camera), next_camera, later)
+            next_camera = self.camera(next_pose or pose)
+            return Placed.of(near.poses(later, next_camera).posed(raster.polygons, later), next_camera)
 
         return WorldFrame(rgb, raster.labels, time, raster, moved)
 
@@ -219,5 +221,5 @@ class StreetWorld:
         if not config.noise:
             return picture
         top, left = self._lot(time).integers(0, _GRAIN_MARGIN, 2).tolist()
-        grain = self._grain[top : top + config.height, left : left + config.width]
-        return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U))
+        more, less = (grain[top : top + config.height, left : left + config.width] for grain in self._grain)
+        return np.asarray(cv2.subtract(cv2.add(picture, more), less))
