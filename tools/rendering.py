@@ -15,7 +15,7 @@ RUNS, FRAMES = 10, 20
 
 
 def seconds(world, first):
-    """Return the CPU time of a frame, over FRAMES of them."""
+    """CPU time of a frame, s, over FRAMES of them."""
     start = time.process_time()
     for index in range(first, first + FRAMES):
         world.frame(index)

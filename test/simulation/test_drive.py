@@ -54,7 +54,7 @@ def test_the_bend_is_never_tighter_than_asked() -> None:
 
 def test_the_picture_of_a_bend_has_its_kerbs_where_geometry_says() -> None:
     world = StreetWorld(dataclasses.replace(SMALL, width=320, height=240, seed=1, noise=0))
-    kerb = world._scene.street.kerb
+    kerb = world._model.street.kerb
     hits = []
     for x in (40.0, 130.0, 170.0):
         pose = Pose(x, world.lane)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, IGNORE
+from vidseg_ros.simulation import rasterizer
 from vidseg_ros.simulation.street_world import Pose, StreetWorld, StreetWorldConfig, WorldFrame
 
 SMALL = StreetWorldConfig(width=160, height=120)
@@ -165,9 +166,9 @@ def test_far_along_the_street_costs_no_more() -> None:
     world = StreetWorld(SMALL)
     for index in range(0, 60_000, 10_000):
         frame = world.frame(index)
-    scene = world._scene
-    assert scene._chunk.cache_info().currsize <= 24
-    assert scene._traveller.cache_info().currsize <= 512
+    model = world._model
+    assert model._chunk.cache_info().currsize <= 24
+    assert model._traveller.cache_info().currsize <= 512
     assert len(np.unique(frame.labels)) >= 5
     ahead = world.frame(50_001)
     moved, inside = sample(ahead.labels, frame.flow)
@@ -193,3 +194,28 @@ def test_a_negative_frame_is_refused() -> None:
 def test_a_broken_pixel_count_is_refused() -> None:
     with pytest.raises(UserError, match=r"width 480\.5 is not a whole number"):
         StreetWorldConfig(width=480.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_leaving_out_what_lies_hidden_changes_no_byte(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(SMALL, seed=seed)
+    poses = [Pose(x, y, heading) for x, y, heading in ((30.0, 0.0, 0.0), (65.0, 4.5, 0.7), (-20.0, -4.0, 3.0))]
+    monkeypatch.setattr(rasterizer, "BLOCKS", 1)  # everything is painted, from far to near
+    painted = [StreetWorld(config).render(pose, 2.0) for pose in poses]
+    for blocks in (2, 40):
+        monkeypatch.setattr(rasterizer, "BLOCKS", blocks)
+        assert all(
+            same(StreetWorld(config).render(pose, 2.0), frame) for pose, frame in zip(poses, painted, strict=True)
+        )
+
+
+def test_what_reaches_behind_the_camera_is_cut_off_at_the_nearest_distance() -> None:
+    camera = StreetWorld(SMALL).camera(Pose(0.0, 0.0))
+    far, behind = 2.0, -1.0
+    square = np.asarray([(-1, 1, far), (1, 1, far), (1, 1, behind), (-1, 1, behind)]).T[:, :, None]  # a floor
+    (outline,) = rasterizer._clipped(square.astype(np.float64), camera)
+    places = outline / 16 - camera.center
+    expected = [(x * camera.focal / z, camera.focal / z) for x, z in ((-1, far), (1, far), (1, 0.3), (-1, 0.3))]
+    np.testing.assert_allclose(places, expected, atol=1 / 16)
+    (nothing,) = rasterizer._clipped(square - [[[0.0]], [[0.0]], [[5.0]]], camera)
+    assert len(nothing) == 0

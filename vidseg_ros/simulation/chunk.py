@@ -22,7 +22,7 @@ Span = tuple[float, float]
 
 
 def draw_chunk(street: Street, index: int) -> Polygons:
-    """Return all that stands still between ``index * CHUNK`` and one chunk further."""
+    """All that stands still between ``index * CHUNK`` and one chunk further."""
     rng, builder, x0 = lot(street.seed, 2, index), Builder(), index * CHUNK
     junction = index % 5 == 2 + street.seed % 3
     for x in np.arange(x0, x0 + CHUNK, 10.0).tolist():

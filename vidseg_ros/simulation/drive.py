@@ -9,11 +9,11 @@ import numpy as np
 
 from vidseg_ros.driving.control import Control
 from vidseg_ros.errors import UserError
-from vidseg_ros.simulation.placing import Camera
 from vidseg_ros.simulation.polygons import STATIC, Floats, Layer
+from vidseg_ros.simulation.projection import PinholeCamera
 from vidseg_ros.simulation.road import TIGHTEST
-from vidseg_ros.simulation.scene import View
 from vidseg_ros.simulation.street import LANE
+from vidseg_ros.simulation.street_model import Surroundings
 from vidseg_ros.simulation.street_world import Pose, StreetWorld, StreetWorldConfig, WorldFrame
 from vidseg_ros.simulation.vehicle import CAMERA_AHEAD, LENGTH, Vehicle, overlaps
 
@@ -67,11 +67,11 @@ class Drive:
         return all(abs(across - self.lane) <= LANE / 2 for _, across in self.vehicle.outline())
 
     def frame(self) -> WorldFrame:
-        """Return what the camera sees now."""
+        """What the camera sees now."""
         return self.world.render(self._pose(), self.time)
 
     @property
-    def camera(self) -> Camera:
+    def camera(self) -> PinholeCamera:
         """The camera, where it is now."""
         return self.world.camera(self._pose())
 
@@ -84,7 +84,7 @@ class Drive:
         self._touching = touching
 
     def contacts(self) -> list[Obstacle]:
-        """Return everything that the vehicle touches now."""
+        """Everything that the vehicle touches now."""
         obstacles = self._obstacles()
         if not obstacles:
             return []
@@ -97,14 +97,14 @@ class Drive:
         return replace(drawn, x=x, y=y, heading=self.vehicle.heading, height=CAMERA_HEIGHT)
 
     def _obstacles(self) -> list[Obstacle]:
-        """Return what stands or moves near the vehicle."""
+        """What stands or moves near the vehicle."""
         x, _ = self.vehicle.point(0.0)
-        view = self.world.view(x, self.time)
-        moved = view.places(self.time)
-        standing = _standing(view, x - LENGTH, x + LENGTH)
+        around = self.world.surroundings(x, self.time)
+        moved = around.places(self.time)
+        standing = _standing(around, x - LENGTH, x + LENGTH)
         return standing + [
             Obstacle(int(t.polygons.label[0]), _box(t.polygons.footprint[0] + np.tile(place, 2)), (t.start, t.phase))
-            for t, place in zip(view.travellers, moved, strict=True)
+            for t, place in zip(around.travellers, moved, strict=True)
         ]
 
 
@@ -121,7 +121,7 @@ class DriveRecord:
         self._in_lane.append(drive.in_lane)
 
     def figures(self, drive: Drive) -> dict[str, Any]:
-        """Return the figures: metres, percent of the time wholly in the lane, and how many things were hit."""
+        """The figures: metres, percent of the time wholly in the lane, and how many things were hit."""
         errors = self._errors or [0.0]
         return {
             "completed_m": round(drive.vehicle.along, 2),
@@ -131,8 +131,8 @@ class DriveRecord:
         }
 
 
-def _standing(view: View, low: float, high: float) -> list[Obstacle]:
-    polygons = view.polygons
+def _standing(around: Surroundings, low: float, high: float) -> list[Obstacle]:
+    polygons = around.polygons
     near = (polygons.mover == STATIC) & (polygons.layer >= Layer.BACK)
     near &= (polygons.footprint[:, 2] > low) & (polygons.footprint[:, 0] < high)
     boxes, first = np.unique(polygons.footprint[near], axis=0, return_index=True)

@@ -17,7 +17,7 @@ CORNERS = 8
 """Most corners a polygon has; one with fewer repeats its last."""
 
 STATIC, CAMERA = 0, 1
-"""Motion rows that every scene has: at rest in the world, and carried along with the camera."""
+"""Rows of `MoverPoses` that every street has: at rest in the world, and carried along with the camera."""
 
 Floats = NDArray[np.float64]
 Color = tuple[float, float, float]
@@ -47,7 +47,7 @@ class Paint(NamedTuple):
 
 
 def paint(texture: Texture, base: ArrayLike, density: float = 40.0, contrast: float = 0.45) -> Paint:
-    """Return the paint whose ramp runs evenly about ``base``, an RGB colour 0..1."""
+    """The paint whose ramp runs evenly about ``base``, an RGB colour 0..1."""
     color = np.asarray(base, np.float64)
     dark, light = color * (1 - contrast), np.minimum(color * (1 + contrast), 1)
     return Paint(texture, density, density, _color(dark), _color(color), _color(light))
@@ -59,11 +59,12 @@ def _color(values: Floats) -> Color:
 
 @dataclass(frozen=True)
 class Polygons:
-    """N polygons, one row each; metres. A point of polygon i is ``origin + a * along + b * up + motion``."""
+    """N polygons, one row each; metres. A point of polygon i is ``origin + a * along + b * up``, then moved."""
 
     origin: Floats  # (N, 3)
     along: Floats  # (N, 3), unit
     up: Floats  # (N, 3), unit, at right angles to along
+    normal: Floats  # (N, 3), unit, at right angles to both
     corners: Floats  # (N, CORNERS, 2) places (a, b)
     ball: Floats  # (N, 3) middle (a, b) and radius of a ball about it
     fine: NDArray[np.bool_]  # (N,): lies on a surface of its own label and may be left out from afar
@@ -75,17 +76,17 @@ class Polygons:
     ramp: NDArray[np.float32]  # (N, 3, 3) dark, base, light RGB, 0..1
     footprint: Floats  # (N, 4) x0, y0, x1, y1 of the object it belongs to
     swing: Floats  # (N, 3) amplitude in rad, rate in rad/s and phase in rad of its turning about origin
-    mover: NDArray[np.intp]  # (N,) row of the motion table
+    mover: NDArray[np.intp]  # (N,) row of the movers' poses
 
     def __len__(self) -> int:
         return len(self.origin)
 
     def take(self, rows: NDArray[np.intp]) -> Polygons:
-        """Return the polygons at ``rows``."""
-        return Polygons(*(getattr(self, field.name)[rows] for field in fields(self)))
+        """The polygons at ``rows``."""
+        return Polygons(*(np.take(getattr(self, field.name), rows, axis=0) for field in fields(self)))
 
     def bent(self, place: Callable[[Floats, Floats], Floats]) -> Polygons:
-        """Return the polygons with ``place`` applied to x and y of every corner.
+        """The polygons with ``place`` applied to x and y of every corner.
 
         Level and upright polygons stay plane where that keeps lines across the street straight. The footprints stay
         as they are: the order of painting is that of the straight street.
@@ -97,7 +98,7 @@ class Polygons:
 
 
 def join(parts: Sequence[Polygons]) -> Polygons:
-    """Return all polygons of ``parts`` in order; the motion rows must already agree."""
+    """All polygons of ``parts`` in order; the rows of the movers must already agree."""
     return Polygons(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Polygons)))
 
 
@@ -148,7 +149,7 @@ class Builder:
         self._layer = layer
 
     def finish(self) -> Polygons:
-        """Return what was collected."""
+        """What was collected."""
         points, fine, two_sided, label, layer, looks, footprint, swing, mover = zip(*self._rows, strict=True)
         return Polygons(
             **_planes(np.asarray(points, np.float64)),
@@ -166,7 +167,7 @@ class Builder:
 
 
 def _planes(world: Floats) -> dict[str, Any]:
-    """Return the rows that say where polygons are, of corners (N, k, 3); the first three of each give its plane."""
+    """The rows that say where polygons are, of corners (N, k, 3); the first three of each give its plane."""
     origin, first, second = world[:, 0], world[:, 1] - world[:, 0], world[:, 2] - world[:, 0]
     along = first / np.linalg.norm(first, axis=1, keepdims=True)
     normal = np.cross(first, second)
@@ -175,7 +176,8 @@ def _planes(world: Floats) -> dict[str, Any]:
     middle = (places.min(1) + places.max(1)) / 2
     radius = np.linalg.norm(places - middle[:, None], axis=2).max(1, keepdims=True)
     ball = np.concatenate([middle, radius], 1)
-    return {"origin": origin, "along": along, "up": up, "corners": places, "ball": ball}
+    normal = np.cross(along, up)
+    return {"origin": origin, "along": along, "up": up, "normal": normal, "corners": places, "ball": ball}
 
 
 BLANK = paint(Texture.PLAIN, (0.0, 0.0, 0.0))

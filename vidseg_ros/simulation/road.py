@@ -35,15 +35,15 @@ class Road:
     seed: int
 
     def heading(self, along: ArrayLike) -> Floats:
-        """Return the direction of the line, rad to the left of +x, at each place along it."""
+        """The direction of the line, rad to the left of +x, at each place along it."""
         return sum((size * np.sin(rate * np.asarray(along) + start) for size, rate, start in self._waves), np.zeros(()))
 
     def curvature(self, along: float) -> float:
-        """Return the curvature, 1/m, positive to the left."""
+        """The curvature, 1/m, positive to the left."""
         return float(sum(size * rate * np.cos(rate * along + start) for size, rate, start in self._waves))
 
     def place(self, along: ArrayLike, across: ArrayLike) -> Floats:
-        """Return the places x, y (m) of street coordinates of one shape (...), float64 (..., 2)."""
+        """The places x, y (m) of street coordinates of one shape (...), float64 (..., 2)."""
         along, across = np.asarray(along, np.float64), np.asarray(across, np.float64)
         if not self.bend:
             return np.stack([along, across], -1)

@@ -29,25 +29,25 @@ CAR_COLORS: tuple[Color, ...] = (
 
 
 def tint(rng: Rng, base: Color, spread: float = 0.06) -> Floats:
-    """Return a colour near ``base``: brighter or darker, and a little off in hue."""
+    """Colour near ``base``: brighter or darker, and a little off in hue."""
     color = np.asarray(base) * rng.uniform(1 - 2 * spread, 1 + 2 * spread) * (1 + rng.normal(0, spread / 2, 3))
     return np.clip(color, 0.02, 1.0)
 
 
 def pick(rng: Rng, colors: tuple[Color, ...], spread: float = 0.06) -> Floats:
-    """Return a colour near one of ``colors``."""
+    """Colour near one of ``colors``."""
     return tint(rng, colors[int(rng.integers(len(colors)))], spread)
 
 
 def disc(y: float, z: float, width: float, height: float, turn: float = 0.3927) -> list[tuple[float, float]]:
-    """Return an eight-cornered outline of ``width`` x ``height`` about (y, z)."""
+    """Eight-cornered outline of ``width`` x ``height`` about (y, z)."""
     angles = turn + np.arange(8) * np.pi / 4
     across, up = y + width / 2 * np.cos(angles), z + height / 2 * np.sin(angles)
     return list(zip(across.tolist(), up.tolist(), strict=True))
 
 
 def slab(y0: float, z0: float, y1: float, z1: float) -> list[tuple[float, float]]:
-    """Return a rectangular outline."""
+    """Rectangular outline."""
     return [(y0, z0), (y1, z0), (y1, z1), (y0, z1)]
 
 
@@ -58,7 +58,7 @@ def wall(builder: Builder, base: Base, rise: tuple[float, float], look: Paint, l
 
 
 def along_street(x0: float, x1: float, y: float) -> Base:
-    """Return the base of a wall that looks to the middle of the street."""
+    """The base of a wall that looks to the middle of the street."""
     return ((x0, y), (x1, y)) if y > 0 else ((x1, y), (x0, y))
 
 

@@ -14,7 +14,7 @@ HAZE_COLOR = np.asarray((0.62, 0.66, 0.70))
 
 
 def draw_dome(street: Street) -> Polygons:
-    """Return the faces of the box, one metre away: clouds over a gradient, and hazy houses and trees at its foot."""
+    """The faces of the box, one metre away: clouds over a gradient, and hazy houses and trees at its foot."""
     rng, builder = lot(street.seed, 6), Builder()
     builder.begin(Layer.SKY, (0, 0, 0, 0), CAMERA)
     look = _sky_paint(street)

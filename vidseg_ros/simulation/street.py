@@ -17,7 +17,7 @@ PARKING = 1.8
 
 
 def lot(*key: int) -> Rng:
-    """Return the random generator that belongs to ``key``; numbers may be negative."""
+    """The random generator that belongs to ``key``; numbers may be negative."""
     return np.random.default_rng([number % 2**32 for number in key])
 
 
@@ -65,7 +65,7 @@ class Street:
         return np.asarray(-self.to_sun[:2] / self.to_sun[2] * (self.clear > 0.35))
 
     def built_up(self, x: float) -> float:
-        """Return how dense the street is around ``x``, 0..1."""
+        """How dense the street is around ``x``, 0..1."""
         wave = 0.25 * np.sin(x / 90 + self.seed) + 0.2 * np.sin(x / 37 + 2.3 * self.seed)
         return float(np.clip(self.urban + wave, 0, 1))
 

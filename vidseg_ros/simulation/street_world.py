@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.schema import require_one_of
-from vidseg_ros.simulation.painting import Painting, paint_scene
-from vidseg_ros.simulation.placing import Camera, Placed
+from vidseg_ros.simulation.projection import PinholeCamera, Placed
+from vidseg_ros.simulation.rasterizer import Raster, rasterize
 from vidseg_ros.simulation.road import TIGHTEST, Road
-from vidseg_ros.simulation.scene import Scene, View
 from vidseg_ros.simulation.shading import Light, colors
 from vidseg_ros.simulation.street import Street, draw_street, lot
+from vidseg_ros.simulation.street_model import StreetModel, Surroundings
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class WorldFrame:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     labels: NDArray[np.uint8]  # (H, W), CamVid ids
     stamp: float  # seconds
-    _painting: Painting = field(repr=False)
+    _raster: Raster = field(repr=False)
     _later: Callable[[], Placed] = field(repr=False)  # its polygons in the next frame
 
     @cached_property
@@ -114,7 +114,7 @@ class WorldFrame:
 
         Whether the point is hidden there does not matter. Worked out when first asked for.
         """
-        return self._painting.flow(self._later().axes @ self._painting.placed.from_rays)
+        return self._raster.flow(self._later().axes @ self._raster.placed.from_rays)
 
 
 class StreetWorld:
@@ -123,11 +123,12 @@ class StreetWorld:
     def __init__(self, config: StreetWorldConfig = StreetWorldConfig()) -> None:
         self.config = config
         self.road, self._weather = Road(config.bend, config.seed), WEATHERS[config.weather]
-        self._scene = Scene(self._draw_street(), self.road, config.speed, config.shared)
+        self._model = StreetModel(self._draw_street(), self.road, config.speed, config.shared)
         rng = lot(config.seed, 7)
         self._phases = rng.uniform(0, 2 * np.pi, 12)
         shape = (config.height + _GRAIN_MARGIN, config.width + _GRAIN_MARGIN, 3)
-        self._grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+        grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
+        self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
 
     def _draw_street(self) -> Street:
         street = draw_street(self.config.seed)
@@ -136,19 +137,19 @@ class StreetWorld:
         return replace(street, lanes=1, right=1) if self.config.shared else street
 
     def frame(self, index: int) -> WorldFrame:
-        """Return frame ``index`` (0, 1, 2 ...) of the built-in drive."""
+        """Frame ``index`` (0, 1, 2 ...) of the built-in drive."""
         if index < 0:
             raise UserError(f"street world frame {index} does not exist; use 0 or more")
         time, later = index / self.config.fps, (index + 1) / self.config.fps
         return self.render(self.drive(time), time, self.drive(later), later)
 
     def drive(self, time: float) -> Pose:
-        """Return where the built-in drive has the camera at ``time``, seconds."""
+        """Where the built-in drive has the camera at ``time``, seconds."""
         config, phase = self.config, self._phases
         surge = 0.3 * config.speed / 0.25  # the speed varies by 30 %
         x = config.speed * time + min(surge, 5.0) * np.sin(0.25 * time + phase[0])
         sway = [(0.7 * config.sway, 1 / 14, phase[1]), (0.3 * config.sway, 1 / 5, phase[2])]
-        y = self._scene.street.lane + sum(size * np.sin(x * rate + start) for size, rate, start in sway)
+        y = self._model.street.lane + sum(size * np.sin(x * rate + start) for size, rate, start in sway)
         heading = sum(size * rate * np.cos(x * rate + start) for size, rate, start in sway)
         heading += 0.03 * np.sin(x / 60 + phase[3]) + 0.012 * np.sin(x / 17 + phase[4])
         bump = 0.0035 * np.sin(x / 1.9 + phase[5]) + 0.003 * np.sin(x / 4.7 + phase[6])
@@ -157,32 +158,33 @@ class StreetWorld:
     def render(
         self, pose: Pose, time: float, next_pose: Pose | None = None, next_time: float | None = None
     ) -> WorldFrame:
-        """Return what a camera at ``pose`` sees at ``time`` (s), with the flow until it is at ``next_pose``.
+        """What a camera at ``pose`` sees at ``time`` (s), with the flow until it is at ``next_pose``.
 
         Without ``next_pose`` the camera stands still; without ``next_time`` the next frame is one frame period later.
         """
         later = time + 1 / self.config.fps if next_time is None else next_time
-        camera, next_camera = self.camera(pose), self.camera(next_pose or pose)
-        view = self.view(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
-        painting = paint_scene(view.polygons, view.motion(time, camera), camera, time)
-        rgb = self._expose(colors(painting, self._light(time)), time)
+        camera = self.camera(pose)
+        near = self.surroundings(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
+        raster = rasterize(near.polygons, near.poses(time, camera), camera, time)
+        rgb = self._expose(colors(raster, self._light(time)), time)
 
         def moved() -> Placed:
-            return Placed.of(painting.polygons, view.motion(later, next_camera), next_camera, later)
+            next_camera = self.camera(next_pose or pose)
+            return Placed.of(near.poses(later, next_camera).posed(raster.polygons, later), next_camera)
 
-        return WorldFrame(rgb, painting.labels, time, painting, moved)
+        return WorldFrame(rgb, raster.labels, time, raster, moved)
 
     @property
     def lane(self) -> float:
         """Place of the middle of the camera's lane, m to the left of the middle of the street."""
-        return self._scene.street.lane
+        return self._model.street.lane
 
-    def view(self, x: float, time: float, backward: bool = False) -> View:
-        """Return what may be seen at ``x`` along the street at ``time``, looking along the street or ``backward``."""
-        return self._scene.near(x, time, backward)
+    def surroundings(self, x: float, time: float, backward: bool = False) -> Surroundings:
+        """What may be seen at ``x`` along the street at ``time``, looking along the street or ``backward``."""
+        return self._model.near(x, time, backward)
 
-    def camera(self, pose: Pose) -> Camera:
-        """Return the camera at ``pose``."""
+    def camera(self, pose: Pose) -> PinholeCamera:
+        """The camera at ``pose``."""
         config = self.config
         heading = pose.heading + self.road.heading(pose.x)
         cos, sin, level, dip = np.cos(heading), np.sin(heading), np.cos(pose.pitch), np.sin(pose.pitch)
@@ -192,11 +194,11 @@ class StreetWorld:
         center = ((config.width - 1) / 2, (config.height - 1) * _HORIZON)
         place = np.asarray([*self.road.place(pose.x, pose.y), pose.height])
         street = np.asarray([pose.x, pose.y])
-        return Camera(config.width, config.height, _FOCAL * config.width, center, place, axes, street)
+        return PinholeCamera(config.width, config.height, _FOCAL * config.width, center, place, axes, street)
 
     def _light(self, time: float) -> Light:
         """Let clouds, colour and exposure drift slowly, and the exposure flicker."""
-        street, phase = self._scene.street, self._phases
+        street, phase = self._model.street, self._phases
         cloud = 0.75 + 0.25 * np.sin(0.11 * time + phase[7])
         low = 1 - np.sin(street.sun[0])
         warm = 0.02 * np.sin(0.07 * time + phase[8])
@@ -219,5 +221,5 @@ class StreetWorld:
         if not config.noise:
             return picture
         top, left = self._lot(time).integers(0, _GRAIN_MARGIN, 2).tolist()
-        grain = self._grain[top : top + config.height, left : left + config.width]
-        return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U))
+        more, less = (grain[top : top + config.height, left : left + config.width] for grain in self._grain)
+        return np.asarray(cv2.subtract(cv2.add(picture, more), less))

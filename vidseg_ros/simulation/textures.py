@@ -46,7 +46,7 @@ class Texture(IntEnum):
 
 @cache
 def atlas() -> NDArray[np.uint8]:
-    """Return every tile at every blur, uint8 (len(Texture), LEVELS, SIZE, SIZE), values 0..SHADES-1."""
+    """Every tile at every blur, uint8 (len(Texture), LEVELS, SIZE, SIZE), values 0..SHADES-1."""
     tiles = np.stack([np.stack(_blurred(_draw(texture), texture)) for texture in Texture])
     return (np.clip(tiles, 0, 1) * (SHADES - 1) + 0.5).astype(np.uint8)
 
@@ -85,7 +85,7 @@ def _draw(texture: Texture) -> Tile:
 
 
 def _noise(rng: np.random.Generator, steepness: float) -> Tile:
-    """Return wrapping noise of mean 0 and deviation 1; its amplitude falls with frequency**-steepness."""
+    """Wrapping noise of mean 0 and deviation 1; its amplitude falls with frequency**-steepness."""
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((SIZE, SIZE))) * frequency**-steepness
@@ -142,7 +142,7 @@ def _pickets(rng: np.random.Generator) -> Tile:
 
 
 def _facade(rng: np.random.Generator, window_box: tuple[int, int, int, int], mullions: int) -> Tile:
-    """Return a wall of 4 x 4 windows ``(left, low, width, height)``; row 0 is at the foot of a storey."""
+    """Wall of 4 x 4 windows ``(left, low, width, height)``; row 0 is at the foot of a storey."""
     left, low, width, height = window_box
     tile = 0.56 + 0.05 * _noise(rng, 0.7) + 0.04 * _noise(rng, 1.5)
     for cell in range(16):
@@ -164,7 +164,7 @@ def _frame(window: Tile, mullions: int) -> None:
 
 
 def _shop(rng: np.random.Generator) -> Tile:
-    """Return shop fronts, SIZE texels to a storey: plinth, glass, signboard."""
+    """Shop fronts, SIZE texels to a storey: plinth, glass, signboard."""
     tile = 0.4 + 0.05 * _noise(rng, 1.0)
     for x in range(0, SIZE, SIZE // 2):
         glass = tile[24:180, x + 6 : x + SIZE // 2 - 6]
@@ -180,7 +180,7 @@ def _shop(rng: np.random.Generator) -> Tile:
 
 
 def _sky(rng: np.random.Generator) -> Tile:
-    """Return clouds over a gradient; row 0 is the horizon and light, the last row is the zenith."""
+    """Clouds over a gradient; row 0 is the horizon and light, the last row is the zenith."""
     gradient = np.linspace(0.78, 0.12, SIZE, dtype=np.float32)[:, None]
     clouds = np.clip(_noise(rng, 1.7) * 0.6 + 0.1, 0, 1.2)
     tile = gradient + 0.42 * clouds * np.linspace(0.4, 1.0, SIZE)[:, None] + 0.012 * _noise(rng, 0.0)

@@ -16,7 +16,7 @@ HEADWAY = 20.0
 """Least distance of the first car ahead of a vehicle that shares the street, at the start, m."""
 
 FIRST_MOVER = 2
-"""First motion row of the travellers, after STATIC and CAMERA."""
+"""First row of the travellers among the poses, after STATIC and CAMERA."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Traveller:
     phase: float
 
     def position(self, time: float, pace: float) -> tuple[float, float]:
-        """Return the motion (x, y) at ``time``; ``pace`` is the speed of the camera's own drive, m/s."""
+        """The motion (x, y) at ``time``; ``pace`` is the speed of the camera's own drive, m/s."""
         x = self.start + self.stream.velocity * time
         if not self.stream.crosses:
             return x, 0.0
@@ -54,7 +54,7 @@ class Traveller:
 
 
 def draw_streams(street: Street, pace: float, shared: bool) -> tuple[Stream, ...]:
-    """Return the traffic of ``street`` for a camera that drives at ``pace`` m/s.
+    """The traffic of ``street`` for a camera that drives at ``pace`` m/s.
 
     With ``shared``, the camera is on a vehicle that may brake: nobody who would not is behind it in its lane, and no
     bicycle is beside it.

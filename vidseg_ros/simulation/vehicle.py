@@ -42,17 +42,17 @@ class Vehicle:
         return self.speed * math.tan(self.wheel) / WHEELBASE
 
     def point(self, ahead: float, left: float = 0.0) -> tuple[float, float]:
-        """Return the street coordinates of a point of the body; the street is taken for straight over its length."""
+        """The street coordinates of a point of the body; the street is taken for straight over its length."""
         cos, sin = math.cos(self.heading), math.sin(self.heading)
         return self.along + ahead * cos - left * sin, self.across + ahead * sin + left * cos
 
     def outline(self) -> list[tuple[float, float]]:
-        """Return the corners of the body in street coordinates, in a round."""
+        """The corners of the body in street coordinates, in a round."""
         rear, front, side = -OVERHANG, LENGTH - OVERHANG, WIDTH / 2
         return [self.point(*corner) for corner in ((rear, -side), (front, -side), (front, side), (rear, side))]
 
     def moved(self, control: Control, road: Road, seconds: float) -> Vehicle:
-        """Return the vehicle ``seconds`` later."""
+        """The vehicle ``seconds`` later."""
         steps = max(math.ceil(seconds / LONGEST_STEP), 1)
         vehicle = self
         for _ in range(steps):
@@ -74,7 +74,7 @@ class Vehicle:
 
 
 def overlaps(outline: Floats, boxes: Floats) -> NDArray[np.bool_]:
-    """Tell which ``boxes`` (N, 4: x0, y0, x1, y1) a rectangle (4, 2) touches, bool (N,), by separating axes."""
+    """Which ``boxes`` (N, 4: x0, y0, x1, y1) a rectangle (4, 2) touches, bool (N,), by separating axes."""
     low, high = outline.min(0), outline.max(0)
     apart: NDArray[np.bool_] = (boxes[:, :2] > high).any(1) | (boxes[:, 2:] < low).any(1)
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.simulation.chunk import CHUNK, draw_chunk
-from vidseg_ros.simulation.placing import Camera, Motion
 from vidseg_ros.simulation.polygons import Builder, Polygons, join
+from vidseg_ros.simulation.projection import MoverPoses, PinholeCamera
 from vidseg_ros.simulation.road import Road
 from vidseg_ros.simulation.sky import draw_dome
 from vidseg_ros.simulation.street import Street, lot
@@ -21,7 +21,7 @@ AHEAD, BEHIND = 180.0, 20.0
 
 
 @dataclass(frozen=True)
-class View:
+class Surroundings:
     """All polygons near a place, and who moves among them."""
 
     polygons: Polygons
@@ -30,22 +30,22 @@ class View:
     road: Road
 
     def places(self, time: float) -> list[tuple[float, float]]:
-        """Return the street coordinates of the travellers at ``time``."""
+        """The street coordinates of the travellers at ``time``."""
         return [traveller.position(time, self.pace) for traveller in self.travellers]
 
-    def motion(self, time: float, camera: Camera) -> Motion:
-        """Return how far everything has moved at ``time``, for the sky of ``camera``."""
+    def poses(self, time: float, camera: PinholeCamera) -> MoverPoses:
+        """How far everything has moved at ``time``, for the sky of ``camera``."""
         street = np.asarray([(0.0, 0.0), tuple(camera.street), *self.places(time)])
         world, turn = np.zeros((len(street), 3)), np.zeros(len(street))
         world[:, :2], turn[FIRST_MOVER:] = self.road.place(*street.T), self.road.heading(street[FIRST_MOVER:, 0])
         world[:FIRST_MOVER] = (0.0, 0.0, 0.0), camera.place
-        return Motion(world, street, turn)
+        return MoverPoses(world, street, turn)
 
 
 Slots = tuple[tuple[int, int], ...]
 
 
-class Scene:
+class StreetModel:
     """The street of one seed. Keeps only what lay near the last few places asked for."""
 
     def __init__(self, street: Street, road: Road, pace: float, shared: bool) -> None:
@@ -58,8 +58,8 @@ class Scene:
         self._standing = lru_cache(maxsize=2)(self._join_chunks)
         self._view = lru_cache(maxsize=2)(self._join_all)
 
-    def near(self, x: float, time: float, backward: bool) -> View:
-        """Return what a camera at ``x`` may see at ``time``; ``backward`` if it looks along -x."""
+    def near(self, x: float, time: float, backward: bool) -> Surroundings:
+        """What a camera at ``x`` may see at ``time``; ``backward`` if it looks along -x."""
         low, high = (x - AHEAD, x + BEHIND) if backward else (x - BEHIND, x + AHEAD)
         slots = [
             (number, slot)
@@ -87,12 +87,12 @@ class Scene:
     def _join_chunks(self, first: int, last: int) -> Polygons:
         return join([self._dome, *(self._chunk(index) for index in range(first, last + 1))])
 
-    def _join_all(self, first: int, last: int, slots: Slots) -> View:
+    def _join_all(self, first: int, last: int, slots: Slots) -> Surroundings:
         found = [self._traveller(*slot) for slot in slots]
         travellers = tuple(traveller for traveller in found if traveller)
         polygons = join([self._standing(first, last), *(traveller.polygons for traveller in travellers)])
         polygons.mover[:] = _rows(len(self._standing(first, last)), polygons.mover, travellers)
-        return View(polygons, travellers, self._pace, self.road)
+        return Surroundings(polygons, travellers, self._pace, self.road)
 
 
 def _rows(standing: int, mover: NDArray[np.intp], travellers: tuple[Traveller, ...]) -> NDArray[np.intp]:
