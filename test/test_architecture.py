@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "vidseg_ros"
 BASE = {"errors", "aliases"}
 PLAIN = BASE | {"schema", "labels", "files"}
 FRAMES = PLAIN | {"io", "flow"}
-NETWORKS = PLAIN | {"networks", "checkpoints"}
+NETWORKS = PLAIN | {"flow", "networks", "checkpoints"}
 RUN = NETWORKS | {"io", "engines", "stream"}
 ALLOWED = {
     "errors": set(),
@@ -19,12 +19,12 @@ ALLOWED = {
     "labels": BASE,
     "schema": BASE,
     "files": BASE,
-    "flow": BASE,
+    "flow": BASE | {"schema"},
     "io": PLAIN,
-    "networks": PLAIN,
+    "networks": PLAIN | {"flow"},
     "losses": PLAIN,
     "metrics": PLAIN | {"flow"},
-    "checkpoints": PLAIN | {"networks"},
+    "checkpoints": PLAIN | {"flow", "networks"},
     "teachers": NETWORKS,
     "driving": PLAIN,
     "carla": PLAIN | {"io", "simulation"},
@@ -34,14 +34,14 @@ ALLOWED = {
     "stream": NETWORKS | {"io", "engines"},
     "evaluation": RUN | {"flow", "metrics", "data"},
     "training": RUN | {"losses", "data", "evaluation"},
-    "benchmark": RUN | {"simulation"},
+    "benchmark": RUN | {"flow", "simulation"},
     "replay": RUN | {"flow", "data", "evaluation"},
     "pseudo_labels": FRAMES | {"teachers", "data"},
     "closed_loop": RUN | {"driving", "evaluation", "simulation"},
     "ros": RUN | {"benchmark", "carla", "driving", "replay", "simulation"},
     "cli": None,  # may use everything
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"engines", "schema", "stream"},  # for open_stream
 }
 ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
 IO_ONLY = {"cv_bridge", "rosbags"}

@@ -1,10 +1,14 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
+import vidseg_ros
 from test.conftest import CPU, SIZE, tiny_network, wakeful
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines import Prediction, TorchEngine
+from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.io.frame import Frame, nanoseconds
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import unroll
@@ -18,11 +22,12 @@ class FakeEngine:
 
     labels = CAMVID
     input_size = (32, 16)
+    flow = None
 
     def __init__(self):
         self.calls = []
 
-    def step(self, frames, states, confidence=False):
+    def step(self, frames, states, confidence=False, flow=None):
         self.calls.append((frames, list(states), confidence))
         ages = [(state or 0) + 1 for state in states]
         labels = np.stack([(f[..., 0] > 127) * np.uint8(age) for f, age in zip(frames, ages, strict=True)])
@@ -226,3 +231,73 @@ def test_other_networks_stream_too(position):
     stream = FrameStream(engine)
     for i, rgb in enumerate(noise(2)):
         assert stream.segment(Frame(rgb, nanoseconds(i / 15))).labels.max() < len(CAMVID)
+
+
+class FlowEngine(FakeEngine):
+    """Wants flow and remembers it."""
+
+    flow = FlowConfig()
+
+    def step(self, frames, states, confidence=False, flow=None):
+        self.flows = flow
+        return super().step(frames, states, confidence)
+
+
+def moving(count):
+    """A texture that moves two pixels to the right a frame."""
+    rgb = cv2.GaussianBlur(noise(1, 64, 96)[0], (0, 0), 2) * 3
+    return [np.roll(rgb, 2 * i, 1) for i in range(count)]
+
+
+def test_the_stream_brings_the_flow_to_the_frame_before():
+    stream = FrameStream(FlowEngine(), StreamConfig(size=(96, 64)))
+    first, second, third = moving(3)
+    stream.step(first, 0)
+    assert not stream.engine.flows.any()
+    result = stream.segment(Frame(second, 10**8))
+    assert np.median(stream.engine.flows[0, 0, 20:-20, 20:-20]) == pytest.approx(-2, abs=0.5)
+    assert result.flow_ms > 0
+    stream.step(third, 10**10)
+    assert not stream.engine.flows.any(), "a reset has no flow"
+    stream.reset()
+    stream.step(second, 10**10)
+    assert not stream.engine.flows.any()
+
+
+def test_cameras_have_their_own_flow_and_a_resumed_stream_goes_on():
+    engine = FlowEngine()
+    streams = [FrameStream(engine, StreamConfig(size=(96, 64))) for _ in range(2)]
+    first, second, _ = moving(3)
+    for stream in streams:
+        stream.step(first, 0)
+    segment_together(streams, [Frame(second, 10**8), Frame(first, 10**8)])
+    assert np.median(engine.flows[0, 0, 20:-20, 20:-20]) == pytest.approx(-2, abs=0.5)
+    assert np.abs(engine.flows[1]).max() < 1e-3
+    together = engine.flows[:1]
+    other = FrameStream(engine, StreamConfig(size=(96, 64)))
+    other.resume(Frame(first, 0), 1)
+    other.step(second, 10**8)
+    np.testing.assert_array_equal(engine.flows, together)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "stamp", "words"),
+    [
+        (picture().astype(np.float32), 0, "rgb is float32"),
+        (picture()[..., 0], 0, r"rgb is uint8 \(20, 30\)"),
+        ("a.png", 0, "rgb is str"),
+        (picture(), 0.5, "stamp is 0.5; give whole nanoseconds"),
+        (picture(), True, "stamp is True"),
+    ],
+)
+def test_what_is_no_frame_is_named(rgb, stamp, words):
+    with pytest.raises(UserError, match=words):
+        FrameStream(FakeEngine()).step(rgb, stamp)
+
+
+def test_two_lines_for_a_user():
+    stream = vidseg_ros.open_stream(engine="torch", device="cpu")
+    labels = stream.step(noise(1, 90, 120)[0], 0)
+    assert (labels.shape, labels.dtype) == ((90, 120), np.uint8)
+    with pytest.raises(UserError, match="engine is 'fast'; use one of auto"):
+        vidseg_ros.open_stream(engine="fast")

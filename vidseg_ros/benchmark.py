@@ -23,8 +23,9 @@ from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.reference import ReferenceEngine
-from vidseg_ros.engines.registry import FILES
+from vidseg_ros.engines.registry import engine_of_file
 from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import DISFlow
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 REFERENCE = "reference"
@@ -56,7 +57,7 @@ class Case:
     @property
     def is_file(self) -> bool:
         """Whether a file of ``vidseg export`` runs."""
-        return Path(self.checkpoint).suffix in FILES
+        return engine_of_file(self.checkpoint) is not None
 
     @property
     def key(self) -> tuple[tuple[int, int], int]:
@@ -136,19 +137,43 @@ def _serve(pipe: Connection, case: Case) -> None:
         frames = pictures(case.size)
         pipe.send(_labels(engine, frames))
         batch = [np.stack([frames[(i + k) % len(frames)] for k in range(case.cameras)]) for i in range(len(frames))]
-        states: list[Any] = [None] * case.cameras
+        streams = _Streams(engine, case.cameras)
         for i in range(WARM_UP):
-            states = _advance(engine, batch[i], states)
+            streams.step(batch[i])
         while steps := pipe.recv():
             times = []
             for i in range(steps):
                 start = time.perf_counter()
-                states = _advance(engine, batch[i % len(batch)], states)
+                streams.step(batch[i % len(batch)])
                 times.append(1e3 * (time.perf_counter() - start))
             pipe.send(times)
         pipe.send(memory_mb("VmHWM"))
     except UserError as error:
         pipe.send(error)
+
+
+class _Streams:
+    """Streams that take their steps together, with the flow where the engine wants it."""
+
+    def __init__(self, engine: Engine, cameras: int) -> None:
+        self._engine = engine
+        self._states: list[Any] = [None] * cameras
+        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._before: NDArray[np.uint8] | None = None
+
+    def step(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Labels (N, H, W) of one frame of each; the reference takes them one after another."""
+        flow = None
+        if self._estimate is not None:
+            before = batch if self._before is None else self._before
+            flow = np.stack([self._estimate(now, then) for now, then in zip(batch, before, strict=True)])
+            self._before = batch
+        if isinstance(self._engine, ReferenceEngine):
+            steps = [self._engine.step(batch[i : i + 1], [state]) for i, state in enumerate(self._states)]
+            self._states = [states[0] for _, states in steps]
+            return np.concatenate([prediction.labels for prediction, _ in steps])
+        prediction, self._states = self._engine.step(batch, self._states, flow=flow)
+        return prediction.labels
 
 
 def memory_mb(what: str, process: int | str = "self") -> float:
@@ -164,20 +189,10 @@ def _open(case: Case) -> Engine:
     return open_model(case.checkpoint, case.config)
 
 
-def _advance(engine: Engine, batch: NDArray[np.uint8], states: list[Any]) -> list[Any]:
-    """Take one step of all streams; the reference takes them one after another."""
-    if isinstance(engine, ReferenceEngine):
-        return [engine.step(batch[i : i + 1], [state])[1][0] for i, state in enumerate(states)]
-    return engine.step(batch, states)[1]
-
-
 def _labels(engine: Engine, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return the labels of a stateful sequence of one stream, (frames, H, W)."""
-    state, labels = None, []
-    for frame in frames:
-        prediction, (state,) = engine.step(frame[None], [state])
-        labels.append(prediction.labels[0].copy())
-    return np.stack(labels)
+    """Labels of a stateful sequence of one stream, (frames, H, W)."""
+    stream = _Streams(engine, 1)
+    return np.concatenate([stream.step(frame[None]).copy() for frame in frames])
 
 
 def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
@@ -216,6 +231,7 @@ def _result(runner: Runner, yardstick: Runner) -> dict[str, Any]:
         "code": case.code,
         "device": case.config.device,
         "precision": case.config.precision,
+        "memory": case.config.memory,
         "size": "{}x{}".format(*case.size),
         "cameras": case.cameras,
         "ms_p50": round(p50, 3),
@@ -255,6 +271,6 @@ def with_engine(case: Case, text: str) -> Case:
     name, _, precision = text.partition(":")
     if name == REFERENCE:
         raise UserError(f"engine '{REFERENCE}' is in every benchmark; name others")
-    if Path(text).suffix in FILES:
+    if engine_of_file(text):
         return replace(case, checkpoint=text, config=replace(case.config, engine="auto", hysteresis=None))
     return replace(case, config=replace(case.config, engine=name, precision=precision or case.config.precision))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import DISFlow
 from vidseg_ros.io.frame import MAX_GAP, Frame, discontinuity, resize
 from vidseg_ros.schema import require_positive
 
@@ -37,13 +38,14 @@ class Segmentation:
 
     labels: ids uint8 (H, W). confidence: probability of the chosen class, uint8 0..255 (H, W), or None.
     reset: why the past was forgotten before this frame, or "". model_ms: time of the network step, which all frames
-    of a batch share.
+    of a batch share; flow_ms: of the optical flow before it.
     """
 
     labels: NDArray[np.uint8]
     confidence: NDArray[np.uint8] | None
     reset: str
     model_ms: float
+    flow_ms: float = 0.0
 
 
 class FrameStream:
@@ -54,6 +56,8 @@ class FrameStream:
         self.config = config or StreamConfig()
         self.state: Any = None
         self._last: Frame | None = None
+        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._picture: NDArray[np.uint8] | None = None  # the network's last input, where flow is wanted
 
     def step(self, rgb: NDArray[np.uint8], stamp: int) -> NDArray[np.uint8]:
         """Ids uint8 (H, W) of the next frame, RGB uint8 (H, W, 3), taken at ``stamp`` in nanoseconds.
@@ -75,10 +79,12 @@ class FrameStream:
         """Forget the past."""
         self.state = None
         self._last = None
+        self._picture = None
 
     def resume(self, last: Frame, state: Any) -> None:
         """Go on behind the frame ``last``, with the state that a stream had after it."""
         self.state, self._last = state, last
+        self._flow(self._network_input(last))
 
     def _admit(self, frame: Frame) -> str:
         """Forget the past where ``frame`` does not continue it; returns why, or ""."""
@@ -92,6 +98,15 @@ class FrameStream:
         """Hand the state out; a step that fails leaves none behind that would be older than the last frame."""
         state, self.state = self.state, None
         return state
+
+    def _flow(self, picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """The flow from the network's input to the one before, (2, H, W); none where it begins anew."""
+        if self._estimate is None:
+            return None
+        before, self._picture = self._picture, picture
+        if self.state is None or before is None or before.shape != picture.shape:
+            return np.zeros((2, *picture.shape[:2]), np.float32)
+        return self._estimate(picture, before)
 
     def _network_input(self, frame: Frame) -> NDArray[np.uint8]:
         size = self.config.size or self.engine.input_size
@@ -109,11 +124,12 @@ def segment_together(
         batches[image.shape].append(index)
     results: dict[int, Segmentation] = {}
     for members in batches.values():
-        batch = np.stack([inputs[i] for i in members])
-        start = time.perf_counter()
+        batch, start = np.stack([inputs[i] for i in members]), time.perf_counter()
+        flows = [flow for i in members if (flow := streams[i]._flow(inputs[i])) is not None]
+        flow, began = np.stack(flows) if flows else None, time.perf_counter()
         past = [streams[i]._take_state() for i in members]
-        prediction, states = streams[0].engine.step(batch, past, confidence)
-        model_ms = 1e3 * (time.perf_counter() - start)
+        prediction, states = streams[0].engine.step(batch, past, confidence, flow)
+        flow_ms, model_ms = 1e3 * (began - start), 1e3 * (time.perf_counter() - began)
         for row, i in enumerate(members):
             streams[i].state = states[row]
             height, width = frames[i].rgb.shape[:2]
@@ -122,5 +138,5 @@ def segment_together(
                 for plane in (prediction.labels, prediction.confidence)
             )
             assert labels is not None
-            results[i] = Segmentation(labels, certainty, resets[i], model_ms)
+            results[i] = Segmentation(labels, certainty, resets[i], model_ms, flow_ms)
     return [results[i] for i in range(len(streams))]

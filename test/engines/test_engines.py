@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from test.conftest import CPU, SIZE, tiny_network
-from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
 from vidseg_ros.checkpoints.importing import ESPNET_CAMVID
-from vidseg_ros.engines import TorchEngine, cudagraph, open_engine
-from vidseg_ros.engines import registry as choose
+from vidseg_ros.engines import TorchEngine, cudagraph, open_engine, opening
 from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.engines.registry import RUNTIMES
 from vidseg_ros.engines.step import InferenceStep, hold
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, IGNORE
@@ -21,13 +21,13 @@ from vidseg_ros.networks import build
 
 
 def here(name):
-    needs = choose.RUNTIMES[name].needs
+    needs = RUNTIMES[name].needs
     return pytest.param(
         name, marks=pytest.mark.skipif(any(not find_spec(n) for n in needs), reason=f"{name} is missing")
     )
 
 
-ENGINES = [here(name) for name, runtime in choose.RUNTIMES.items() if "cpu" in runtime.devices]
+ENGINES = [here(name) for name, runtime in RUNTIMES.items() if "cpu" in runtime.devices]
 POSITIONS = [None, "L1a", "L1b", "L1c", "L1d"]
 
 
@@ -132,11 +132,11 @@ def test_a_label_is_held_until_another_is_better_by_enough():
 
 def test_no_hysteresis_no_further_state():
     assert InferenceStep(tiny_network("L1b")).state_names == ("hidden", "cell")
-    assert InferenceStep(tiny_network(None), hysteresis=1.0).state_names == ("last",)
+    assert InferenceStep(tiny_network(None), inference=InferenceConfig(hysteresis=1.0)).state_names == ("last",)
 
 
 def test_auto_falls_back_and_says_why(monkeypatch):
-    monkeypatch.setattr(choose, "find_spec", lambda name: None)
+    monkeypatch.setattr(opening, "find_spec", lambda name: None)
     said = []
     engine = open_engine(Checkpoint(tiny_network(), CAMVID), EngineConfig(device="cpu"), said.append)
     assert type(engine).__name__ == "TorchEngine"
@@ -241,3 +241,45 @@ def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
     open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
     assert len(converted) == 2  # the damaged one, and other weights
     assert len(list((tmp_path / "vidseg_ros").glob("*.xml"))) == 2
+
+
+@pytest.mark.parametrize("position", [None, "L1b", "L1a"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_agree_along_the_flow(name, position):
+    """Two streams with flow, one of which begins later; the others follow PyTorch, which follows the definition."""
+    checkpoint = Checkpoint(lively(tiny_network(position)), CAMVID)
+    config = EngineConfig(name, "cpu", 1, memory="flow")
+    engine, plain = open_engine(checkpoint, config), TorchEngine(checkpoint, replace(config, engine="torch"))
+    random, states, expected = np.random.default_rng(3), [None, None], [None, None]
+    for number in range(3):
+        batch = pictures(2, SIZE[1], SIZE[0], number)
+        flow = random.normal(0, 3, (2, 2, SIZE[1], SIZE[0])).astype(np.float32)
+        if number == 1:
+            states[1] = expected[1] = None
+        mine, states = engine.step(batch, states, flow=flow)
+        theirs, expected = plain.step(batch, expected, flow=flow)
+        assert np.mean(mine.labels == theirs.labels) > 0.998
+    assert engine.flow is not None
+
+
+def test_without_flow_a_step_says_what_it_wants():
+    engine = TorchEngine(Checkpoint(tiny_network(), CAMVID), replace(CPU, memory="flow"))
+    frame = pictures(1, 64, 96)
+    for flow, given in ((None, "nothing"), (np.zeros((1, 2, 3, 4), np.float32), r"\(1, 2, 3, 4\)")):
+        with pytest.raises(UserError, match=rf"flow is {given}; this model takes float32 \(1, 2, 64, 96\)"):
+            engine.step(frame, [None], flow=flow)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_memory_off_forgets_before_each_frame_and_keeps_the_hysteresis(name):
+    checkpoint = Checkpoint(lively(tiny_network("L1b")), CAMVID, inference=InferenceConfig(hysteresis=0.2))
+    engine = open_engine(checkpoint, EngineConfig(name, "cpu", 1, memory="off"))
+    state, last = None, None
+    for number in range(3):
+        frame = pictures(1, SIZE[1], SIZE[0], number)
+        prediction, (state,) = engine.step(frame, [state])
+        with torch.inference_mode():
+            logits, _ = checkpoint.network(torch.from_numpy(frame).permute(0, 3, 1, 2))
+        last = slow_hold(logits[0].numpy(), last, 0.2)
+        assert np.mean(prediction.labels[0] == last) > 0.998
+    assert len(state) == 1

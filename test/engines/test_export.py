@@ -13,7 +13,9 @@ from vidseg_ros.cli.main import main
 from vidseg_ros.engines import TorchEngine, open_model
 from vidseg_ros.engines import export as module
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.export import FORMATS, export
+from vidseg_ros.engines.export import export
+from vidseg_ros.engines.registry import FORMATS
+from vidseg_ros.engines.registry import RUNTIMES as ENGINES
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
 
@@ -52,7 +54,7 @@ def tensorrt(monkeypatch):
 def test_exported_files_run_alone(kind, position, tmp_path, tensorrt):
     """Read the file with its runtime and nothing of this package, two streams at once."""
     checkpoint = Checkpoint(tiny_network(position), CAMVID)
-    path = tmp_path / f"x{FORMATS[kind]}"
+    path = tmp_path / f"x{ENGINES[FORMATS[kind]].suffix}"
     parity = export(checkpoint, kind, path, SIZE, drive())
     assert parity.agreement > 99.9
     assert parity.difference < 1e-3
@@ -93,7 +95,7 @@ RUNTIMES = {"onnx": with_onnx, "openvino": with_openvino, "tensorrt": with_onnx,
 
 def test_tensorrt_plans_for_batches_and_is_read_with_its_provider(tmp_path, tensorrt):
     path = tmp_path / "x.trt"
-    export(Checkpoint(tiny_network(), CAMVID), "tensorrt", path, SIZE, drive(), hysteresis=0.5)
+    export(Checkpoint(tiny_network(), CAMVID), "tensorrt", path, SIZE, drive(), config=EngineConfig(hysteresis=0.5))
     (planned,) = tensorrt
     state = "11x8x12"
     for which, batch in (("min", 1), ("opt", 1), ("max", 8)):
@@ -145,7 +147,7 @@ def test_the_verb(checkpoint_file, tmp_path, capsys):
 def test_exported_files_are_models(kind, position, tmp_path):
     """The same answers as the checkpoint's, for two streams of which one begins anew; with and without confidence."""
     checkpoint = Checkpoint(tiny_network(position), CAMVID)
-    path = tmp_path / f"x{FORMATS[kind]}"
+    path = tmp_path / f"x{ENGINES[FORMATS[kind]].suffix}"
     export(checkpoint, kind, path, SIZE, drive())
     engine, eager = open_model(str(path), EngineConfig(device="cpu", threads=1)), TorchEngine(checkpoint, CPU)
     assert engine.labels == CAMVID
@@ -165,7 +167,7 @@ def test_exported_files_are_models(kind, position, tmp_path):
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_files_that_cannot_be_used(kind, tmp_path):
-    path = tmp_path / f"x{FORMATS[kind]}"
+    path = tmp_path / f"x{ENGINES[FORMATS[kind]].suffix}"
     export(Checkpoint(tiny_network(), CAMVID), kind, path, SIZE, drive())
     engine = open_model(str(path), EngineConfig(device="cpu"))
     with pytest.raises(UserError, match=r"takes frames of 96x64, not 64x64; export another with --size 64x64"):

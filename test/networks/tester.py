@@ -19,7 +19,7 @@ import torch
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.registry import open_engine
+from vidseg_ros.engines.opening import open_engine
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import build, unroll

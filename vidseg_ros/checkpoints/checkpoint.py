@@ -17,13 +17,20 @@ from vidseg_ros import __version__
 from vidseg_ros.aliases import FLAT_FIELDS, TENSORS
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
+from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.schema import from_dict, require_finite
+from vidseg_ros.networks.flow_memory import FlowMemoryConfig
+from vidseg_ros.schema import from_dict, require_finite, require_one_of
 
 DEFAULT_CHECKPOINT = "espnet_l1b_camvid"
 METADATA_KEY = "vidseg_ros"
+MEMORIES = {
+    "network": "that of the network, if it has one",
+    "flow": "that of the network, and an average along the optical flow",
+    "off": "none: what the network remembers is forgotten before each frame",
+}
 TINY = 1e-20
 FORMAT = 2  # of the header and the names of tensors; 1 had one flat description of all networks
 
@@ -33,8 +40,12 @@ class InferenceConfig:
     """What a checkpoint wants to be run with, unless the user says otherwise."""
 
     hysteresis: float = 0.0  # logits by which a new label of a pixel must beat the last one
+    memory: str = "network"  # one of MEMORIES
+    flow: FlowConfig = field(default_factory=FlowConfig)  # where a memory needs it
+    flow_memory: FlowMemoryConfig = field(default_factory=FlowMemoryConfig)
 
     def __post_init__(self) -> None:
+        require_one_of("memory", self.memory, MEMORIES)
         require_finite(hysteresis=self.hysteresis)
         if self.hysteresis < 0:
             raise UserError(f"hysteresis is {self.hysteresis}; it must not be negative")

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
 from vidseg_ros.cli.common import (
     CHECKPOINT_HELP,
     CONSOLE,
@@ -46,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as the engine sees fit)")
+    parser.add_argument("--memory", default="auto", help=f"auto (as the model says), {', '.join(MEMORIES)}")
     parser.add_argument("--node", action="store_true", help="time the ROS 2 node over DDS instead, with each engine")
     parser.add_argument("--frames", type=int, default=200, help="with --node: images of each camera (default: 200)")
     parser.add_argument(
@@ -108,7 +109,8 @@ def _engines(options: Namespace) -> dict[str, Any]:
 
 
 def _base(options: Namespace, size: tuple[int, int], cameras: int) -> Case:
-    tuned = EngineConfig("torch", options.device, options.threads, hysteresis=0.0)  # the reference has none
+    # the reference has no hysteresis
+    tuned = EngineConfig("torch", options.device, options.threads, hysteresis=0.0, memory=options.memory)
     return Case(options.checkpoint, tuned, size, cameras)
 
 

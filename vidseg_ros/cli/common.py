@@ -13,8 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
-from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
+from vidseg_ros.engines.config import ENGINES, EngineConfig
+from vidseg_ros.engines.registry import PRECISIONS
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable, write_atomic
 from vidseg_ros.schema import from_dict
@@ -41,12 +42,14 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=default.threads, help="of the CPU (default: as the engine likes)"
     )
-    parser.add_argument("--precision", default=default.precision, help=f"{', '.join(ENGINE_PRECISIONS)} (default: f32)")
-    add_hysteresis(parser)
+    parser.add_argument("--precision", default=default.precision, help=f"{', '.join(PRECISIONS)} (default: f32)")
+    add_memory_arguments(parser)
 
 
-def add_hysteresis(parser: ArgumentParser) -> None:
-    """Declare ``--hysteresis``."""
+def add_memory_arguments(parser: ArgumentParser) -> None:
+    """Declare ``--memory`` and ``--hysteresis``."""
+    kinds = "; ".join(f"{name}: {text}" for name, text in MEMORIES.items())
+    parser.add_argument("--memory", default="auto", help=f"what is remembered; {kinds} (default: the model's)")
     text = "logits by which a new label must beat the last (default: the model's)"
     parser.add_argument("--hysteresis", type=float, help=text)
 

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from vidseg_ros.benchmark import pictures
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_hysteresis, image_size
+from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_memory_arguments, image_size
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import open_source
-from vidseg_ros.engines.export import FORMATS, export
-from vidseg_ros.engines.registry import require_installed
+from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.engines.export import export
+from vidseg_ros.engines.opening import require_installed
+from vidseg_ros.engines.registry import FORMATS, RUNTIMES
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet
 
 CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
-NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt", "torch-export": "torch"}
-"""Format: engine whose runtime it is."""
 EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"
 
 
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="file to write; it takes frames, fresh and the state by name")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the frames (default: as trained)")
-    add_hysteresis(parser)
+    add_memory_arguments(parser)
     parser.add_argument(
         "--int8",
         metavar="DATASET",
@@ -42,19 +42,20 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    suffix = FORMATS[options.format]
+    suffix = RUNTIMES[FORMATS[options.format]].suffix
     if options.output.suffix != suffix:
         raise UserError(f"'{options.output}' does not end in {suffix}; name it {options.output.with_suffix(suffix)}")
     if options.int8 and options.format != "openvino":
         raise UserError(f"--int8 does not go with --format {options.format}; use --format openvino")
-    require_installed(NEEDS[options.format])
+    require_installed(FORMATS[options.format])
     if options.int8 and find_spec("nncf") is None:
         raise UserError("--int8 needs nncf; install it with: pip install 'vidseg_ros[int8]'")
     require_writable(options.output)
     checkpoint = load_checkpoint(options.checkpoint)
     size = options.size or checkpoint.network.config.input.size
     clips = calibration(options.int8, size, checkpoint.labels) if options.int8 else []
-    parity = export(checkpoint, options.format, options.output, size, pictures(size), clips, options.hysteresis)
+    config = EngineConfig(hysteresis=options.hysteresis, memory=options.memory)
+    parity = export(checkpoint, options.format, options.output, size, pictures(size), clips, config)
     CONSOLE.print(
         f"wrote {options.output}: {parity.agreement:.4f} % of the labels as in PyTorch, "
         f"largest relative difference of the state {parity.difference:.1e}"

@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 def cache_key(step: ExportStep, runtime: str) -> str:
     """Return a name that differs for every network, weight, size and version of the runtime."""
     inner = step.step
-    about = (__version__, runtime, asdict(inner.network.config), inner.confidence, inner.hysteresis, step.size)
+    about = (__version__, runtime, asdict(inner.network.config), inner.confidence, asdict(inner.inference), step.size)
     digest = hashlib.sha256(json.dumps(about).encode())
     for name, tensor in step.state_dict().items():
         digest.update(name.encode())

@@ -11,7 +11,6 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import InferenceStep
 from vidseg_ros.engines.torch import TorchEngine
-from vidseg_ros.networks import State
 
 WARM_UP = 3  # runs before the recording, in which libraries choose their kernels
 
@@ -23,11 +22,11 @@ class CudaGraphEngine(TorchEngine):
         super().__init__(checkpoint, config)
         self._graphs: dict[tuple[object, ...], Graph] = {}
 
-    def _run(self, step: InferenceStep, frames: Tensor, state: State) -> tuple[Tensor, ...]:
-        key = (frames.shape, step.confidence)
+    def _run(self, step: InferenceStep, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        key = (given[0].shape, step.confidence)
         if key not in self._graphs:
-            self._graphs[key] = Graph(step, (frames, *state))
-        return self._graphs[key](frames, *state)
+            self._graphs[key] = Graph(step, given)
+        return self._graphs[key](*given)
 
     def close(self) -> None:
         """Give the memory of the device back; the engine is of no more use."""

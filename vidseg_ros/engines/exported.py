@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.checkpoints.checkpoint import Checkpoint
-from vidseg_ros.engines.base import Prediction, in_turn, join, split
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
+from vidseg_ros.engines.base import Arrays, Clips, Flow, Prediction, Session, in_turn, join, require_flow, split
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.step import ExportStep, InferenceStep, hysteresis_of
+from vidseg_ros.engines.step import ExportStep, InferenceStep, inference_of
 from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import DISFlow, FlowConfig
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.schema import from_dict
-
-Arrays = Sequence[NDArray[Any]]
-Session = Callable[[Arrays], Arrays]
-"""Takes frames, who begins anew, and the state; returns labels, confidence where asked for, and the next state."""
 
 
 class ArrayEngine(ABC):
@@ -30,6 +27,7 @@ class ArrayEngine(ABC):
 
     labels: LabelSet
     input_size: tuple[int, int]
+    flow: FlowConfig | None = None
     batches = True  # whether several frames at once are cheaper than one after another
 
     def __init__(self) -> None:
@@ -40,15 +38,19 @@ class ArrayEngine(ABC):
         """Return a session for ``shape`` (N, H, W), and a state of one stream with any values."""
 
     def step(
-        self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool = False
+        self,
+        frames: NDArray[np.uint8],
+        states: Sequence[Arrays | None],
+        confidence: bool = False,
+        flow: Flow | None = None,
     ) -> tuple[Prediction, list[Arrays]]:
         """Segment one frame of each stream: see ``Engine.step``."""
         if len(frames) > 1 and not self.batches:
-            return in_turn(self._step_batch, frames, states, confidence)
-        return self._step_batch(frames, states, confidence)
+            return in_turn(self._step_batch, frames, states, confidence, flow)
+        return self._step_batch(frames, states, confidence, flow)
 
     def _step_batch(
-        self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool
+        self, frames: NDArray[np.uint8], states: Sequence[Arrays | None], confidence: bool, flow: Flow | None
     ) -> tuple[Prediction, list[Arrays]]:
         """Take all streams in one batch."""
         key = (*frames.shape[:3], confidence)
@@ -57,7 +59,7 @@ class ArrayEngine(ABC):
         session, blank = self._sessions[key]
         fresh = np.array([state is None for state in states])
         before = join([blank if state is None else state for state in states], np.concatenate)
-        labels, *rest = session([frames, fresh, *before])
+        labels, *rest = session([frames, fresh, *require_flow(frames, flow, self.flow is not None), *before])
         certainty = rest.pop(0) if confidence else None
         return Prediction(labels, certainty), split(rest, len(frames))
 
@@ -71,14 +73,15 @@ class ExportedEngine(ArrayEngine):
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__()
-        self.network, self.hysteresis = checkpoint.network, hysteresis_of(checkpoint, config)
+        self.network, self.inference = checkpoint.network, inference_of(checkpoint, config)
+        self.flow = self.inference.flow if self.inference.memory == "flow" else None
         self.labels = checkpoint.labels
         self.input_size = checkpoint.network.config.input.size
 
     def _open(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
         batch, height, width = shape
-        step = ExportStep(InferenceStep(self.network, confidence, self.hysteresis), height, width)
-        return self._convert(step, batch), [t.numpy() for t in step.example(1)[2:]]
+        step = ExportStep(InferenceStep(self.network, confidence, self.inference), height, width)
+        return self._convert(step, batch), [t.numpy() for t in step.blank_state()]
 
     @abstractmethod
     def _convert(self, step: ExportStep, batch: int) -> Session:
@@ -90,15 +93,19 @@ class FileEngine(ArrayEngine):
 
     def __init__(self, path: Path, config: EngineConfig) -> None:
         super().__init__()
-        if config.hysteresis is not None:
-            raise UserError(f"hysteresis is {config.hysteresis}, and '{path}' has its own; give it to the checkpoint")
+        for what, given in (("hysteresis", config.hysteresis), ("memory", config.memory)):
+            if given not in (None, "auto"):
+                raise UserError(f"{what} is {given}, and '{path}' has its own; give it to the checkpoint")
         self.path = path
-        self.labels, self.input_size = self._about(self._read(path, config))
+        self._take(self._read(path, config))
 
-    def _about(self, about: Mapping[str, Any]) -> tuple[LabelSet, tuple[int, int]]:
+    def _take(self, about: Mapping[str, Any]) -> None:
+        """Take over what the file says of itself; files of before the flow want none."""
         try:
             width, height = map(int, about["size"].split("x"))
-            return from_dict(LabelSet, json.loads(about["labels"])), (width, height)
+            self.labels, self.input_size = from_dict(LabelSet, json.loads(about["labels"])), (width, height)
+            flow = json.loads(about.get("flow", "null"))
+            self.flow = None if flow is None else from_dict(FlowConfig, flow)
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"'{self.path}' does not name its labels; use a checkpoint, or a file that vidseg export wrote"
@@ -125,6 +132,19 @@ def unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"cannot read '{path}' ({first}); export it again")
 
 
-def about_of(checkpoint: Checkpoint, size: tuple[int, int]) -> dict[str, str]:
-    """Return what a file must say of itself to be used by ``FileEngine``; ``size`` is (width, height)."""
-    return {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size)}
+ABOUT = ("labels", "size", "flow")
+
+
+def about_of(checkpoint: Checkpoint, size: tuple[int, int], inference: InferenceConfig) -> dict[str, str]:
+    """What a file must say of itself, by ABOUT, to be used by ``FileEngine``; ``size`` is (width, height)."""
+    flow = asdict(inference.flow) if inference.memory == "flow" else None
+    return {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size), "flow": json.dumps(flow)}
+
+
+def step_inputs(step: ExportStep, clip: Clips, number: int) -> list[NDArray[Any]]:
+    """What an ``ExportStep`` takes before its state for a frame of a clip, RGB uint8 (T, H, W, 3): of one stream."""
+    inputs: list[NDArray[Any]] = [np.ascontiguousarray(clip[number][None]), np.array([number == 0])]
+    if step.step.needs_flow:
+        flow = DISFlow(step.step.inference.flow)
+        inputs.append(flow(clip[number], clip[max(number - 1, 0)])[None])
+    return inputs

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
 from vidseg_ros.engines.cache import cache_folder
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.exported import Arrays, ExportedEngine, FileEngine, Session, unreadable
+from vidseg_ros.engines.exported import ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.onnx import to_onnx
 from vidseg_ros.engines.step import ExportStep
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
 
 CPU = "CPUExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
@@ -107,7 +111,8 @@ class OnnxFile(FileEngine):
         return self.model.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
 
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
-        blank = [np.zeros((1, *port.shape[1:]), DTYPES[port.type]) for port in self.model.get_inputs()[2:]]
+        state = self.model.get_inputs()[3 if self.flow else 2 :]
+        blank = [np.zeros((1, *port.shape[1:]), DTYPES[port.type]) for port in state]
         wanted = [port.name for port in self.model.get_outputs() if confidence or port.name != "confidence"]
         return as_session(self.model, wanted), blank
 
@@ -129,3 +134,26 @@ class TensorRtFile(OnnxFile):
     def _providers(self, config: EngineConfig) -> list[Any]:
         require_provider(TENSORRT, "tensorrt", TensorRtEngine.remedy)
         return tensorrt(config)
+
+
+def write_onnx(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
+    """A step as an ONNX model."""
+    data = _told(onnx.load_from_string(to_onnx(step)), about)
+    return as_session(onnxruntime.InferenceSession(data, providers=[CPU])), lambda path: write_atomic(path, data)
+
+
+def write_tensorrt(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
+    """A step as a plan of TensorRT for the GPU that is here."""
+    shapes = {name: tensor.shape[1:] for name, tensor in zip(step.names()[0], step.example(1), strict=True)}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.onnx"
+        session = plan(to_onnx(step), shapes, path)
+        data = _told(onnx.load(path), about)
+    return as_session(session), lambda path: write_atomic(path, data)
+
+
+def _told(model: onnx.ModelProto, about: dict[str, str]) -> bytes:
+    """An ONNX model that says what it is."""
+    for key, value in about.items():
+        model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()  # type: ignore[no-any-return]

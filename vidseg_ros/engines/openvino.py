@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import openvino
 import torch
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
 from vidseg_ros.engines.cache import cache_folder, cache_key
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.exported import Arrays, ExportedEngine, FileEngine, Session, unreadable
+from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.step import ExportStep
 
 ANY = -1  # number of frames
@@ -68,12 +70,14 @@ class OpenVinoFile(FileEngine):
             model = openvino.Core().read_model(path)
         except RuntimeError as error:
             raise unreadable(path, error) from error
-        keys = [[OWNER, key] for key in ("labels", "size")]
+        keys = [[OWNER, key] for key in ABOUT]
         return {key[1]: model.get_rt_info(key).value for key in keys if model.has_rt_info(key)}
 
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
         model = openvino.Core().read_model(self.path)
-        blank = [np.zeros((1, *shape(port)), port.element_type.to_dtype()) for port in model.inputs[2:]]
+        blank = [
+            np.zeros((1, *shape(port)), port.element_type.to_dtype()) for port in model.inputs[3 if self.flow else 2 :]
+        ]
         set_batch(model, batch)
         if not confidence:
             model.remove_result(model.outputs[1].node)
@@ -99,10 +103,10 @@ def _converted(step: ExportStep) -> openvino.Model:
     model = convert(step)
     with suppress(OSError, RuntimeError):  # a read-only home is no reason to stop
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.xml")
-        openvino.save_model(model, partial, compress_to_fp16=False)
-        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        partial.replace(path)  # the last of the two: who sees it finds both
+        unfinished = path.with_suffix(f".{os.getpid()}.xml")
+        openvino.save_model(model, unfinished, compress_to_fp16=False)
+        unfinished.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        unfinished.replace(path)  # the last of the two: who sees it finds both
     return model
 
 
@@ -120,3 +124,15 @@ def convert(step: ExportStep) -> openvino.Model:
     for port, name in zip(model.outputs, outputs, strict=True):
         port.set_names({name})
     return model
+
+
+def write_openvino(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
+    """A step as a model of OpenVINO, with ``clips`` in int8."""
+    model, how = convert(step), settings(EngineConfig())
+    if clips:
+        from vidseg_ros.engines.quantize import quantize  # noqa: PLC0415 - nncf is optional
+
+        model = quantize(model, step, open_session(model, how), clips)
+    for key, value in about.items():
+        model.set_rt_info(value, [OWNER, key])
+    return open_session(model, how), partial(openvino.save_model, model, compress_to_fp16=False)

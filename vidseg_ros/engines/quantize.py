@@ -10,7 +10,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from vidseg_ros.engines.exported import Arrays, Session
+from vidseg_ros.engines.base import Arrays, Session
+from vidseg_ros.engines.exported import step_inputs
 from vidseg_ros.engines.openvino import set_batch
 from vidseg_ros.engines.step import ExportStep
 
@@ -39,9 +40,9 @@ def quantize(
 
 def _samples(step: ExportStep, session: Session, clip: NDArray[np.uint8]) -> Iterator[Arrays]:
     """Yield the inputs of the first and the last step over a clip."""
-    state: Arrays = [t.numpy() for t in step.example(1)[2:]]
-    for number, frame in enumerate(clip):
-        inputs = [frame[None], np.array([number == 0]), *state]
+    state: Arrays = [t.numpy() for t in step.blank_state()]
+    for number in range(len(clip)):
+        inputs = [*step_inputs(step, list(clip), number), *state]
         if number in {0, len(clip) - 1}:
             yield inputs
         _, _, *state = session(inputs)

@@ -9,14 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
-from vidseg_ros.engines.base import Prediction
+from vidseg_ros.engines.base import Flow, Prediction
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.torch import find_device
+from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.networks import State
 
 
 class ReferenceEngine:
     """The plain module, eager, softmax over all classes at full resolution; one stream."""
+
+    flow: FlowConfig | None = None
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         self.device = find_device(config.device)
@@ -26,7 +29,11 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def step(
-        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool = False
+        self,
+        frames: NDArray[np.uint8],
+        states: Sequence[State | None],
+        confidence: bool = False,
+        flow: Flow | None = None,
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame: see ``Engine.step``."""
         (state,) = states

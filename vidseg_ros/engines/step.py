@@ -1,46 +1,78 @@
-"""What all engines run: the network for inference, with the decision for a label inside."""
+"""One step as every runtime runs it: the folded network, what is remembered beside it, and the decision for a label."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
+from vidseg_ros.networks.flow_memory import FlowMemory
 from vidseg_ros.networks.streaming import interleave
 
 MOST_FRAMES = 64  # in a batch of an exported file
 
 
-def hysteresis_of(checkpoint: Checkpoint, config: EngineConfig) -> float:
-    """Return the hysteresis that the user wants, or that of the checkpoint."""
-    return checkpoint.inference.hysteresis if config.hysteresis is None else config.hysteresis
+def inference_of(checkpoint: Checkpoint, config: EngineConfig) -> InferenceConfig:
+    """What the user wants, or else what the checkpoint says."""
+    told = checkpoint.inference
+    return replace(
+        told,
+        hysteresis=told.hysteresis if config.hysteresis is None else config.hysteresis,
+        memory=told.memory if config.memory == "auto" else config.memory,
+    )
 
 
 class InferenceStep(nn.Module):
     """Frames uint8 (N, H, W, 3) and the tensors of a state in; labels uint8 (N, H, W) and the next state out.
 
     With ``confidence``, the probability of the chosen class, uint8 0..255 (N, H, W), stands behind the labels. With
-    ``hysteresis``, a new label must beat the last one by so much in logits, and the last labels are part of the state.
+    hysteresis, a new label must beat the last one by so much in logits, and the last labels are part of the state.
+    Where ``needs_flow``, the flow from each pixel to its place in the frame before, float32 pixels (N, 2, H, W),
+    follows the frames.
     """
 
-    def __init__(self, network: StreamingNetwork, confidence: bool = False, hysteresis: float = 0.0) -> None:
+    def __init__(
+        self, network: StreamingNetwork, confidence: bool = False, inference: InferenceConfig | None = None
+    ) -> None:
         super().__init__()
+        self.inference = inference or InferenceConfig()
         self.network = network.for_inference()
-        self.confidence, self.hysteresis = confidence, hysteresis
-        self.state_names = (*network.state_names, *(["last"] if hysteresis else []))
+        self.confidence, self.hysteresis = confidence, self.inference.hysteresis
+        self.remembers = self.inference.memory != "off"
+        self.flow_memory: FlowMemory | None = None
+        if self.inference.memory == "flow":
+            head = network.head
+            channels = network.config.classes if head.in_channels is None else head.in_channels
+            self.flow_memory = FlowMemory(channels, head.scale, self.inference.flow_memory)
+        own = network.state_names if self.remembers else ()
+        along = self.flow_memory.state_names if self.flow_memory else ()
+        self.parts = len(own), len(along)
+        self.state_names = (*own, *along, *(["last"] if self.hysteresis else []))
 
-    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    @property
+    def needs_flow(self) -> bool:
+        """Whether the step takes the flow."""
+        return self.flow_memory is not None
+
+    def forward(self, frames: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Advance one step."""
+        state = rest[1:] if self.needs_flow else rest
         height, width = frames.shape[1:3]
-        memory = state[: len(self.network.state_names)]
-        planes, after = self.network.subpixel_logits(frames.permute(0, 3, 1, 2), memory)
+        rgb = frames.permute(0, 3, 1, 2)
+        own, along, last = state[: self.parts[0]], state[self.parts[0] : sum(self.parts)], state[sum(self.parts) :]
+        seen, at = self.network.before_head(rgb, own if self.remembers else None)
+        if self.flow_memory is not None:
+            seen, along = self.flow_memory(seen, rgb, rest[0], along)
+        planes = self.network.decide_from(seen, rgb, at)
+        after = (*(at.state if self.remembers else ()), *along)
         if self.hysteresis:
-            chosen = torch.stack([hold(logits, state[-1][:, i], self.hysteresis) for i, logits in enumerate(planes)], 1)
+            chosen = torch.stack([hold(logits, last[0][:, i], self.hysteresis) for i, logits in enumerate(planes)], 1)
             after = (*after, chosen)
         else:
             chosen = torch.stack([logits.argmax(1).to(torch.uint8) for logits in planes], 1)
@@ -50,17 +82,19 @@ class InferenceStep(nn.Module):
         return (*results, *after)
 
     def initial_state(self, height: int, width: int) -> State:
-        """Return the state before the first frame of one stream."""
-        memory = tuple(t.contiguous() for t in self.network.initial_state(1, height, width))
+        """The state before the first frame of one stream."""
+        weight = next(self.network.parameters())
+        own = self.network.initial_state(1, height, width) if self.remembers else ()
+        along = self.flow_memory.initial_state(1, height, width) if self.flow_memory else ()
+        memory = (*(t.contiguous() for t in own), *(t.to(weight) for t in along))
         if not self.hysteresis:
             return memory
         shape = self.network.subpixel_shape(height, width)
-        device = next(self.network.parameters()).device
-        return (*memory, torch.full((1, *shape), IGNORE, dtype=torch.uint8, device=device))
+        return (*memory, torch.full((1, *shape), IGNORE, dtype=torch.uint8, device=weight.device))
 
 
 def hold(logits: Tensor, last: Tensor, hysteresis: float) -> Tensor:
-    """Return the largest of the logits (N, C, h, w), or the last label (N, h, w) where that comes close; uint8."""
+    """The largest of the logits (N, C, h, w), or the last label (N, h, w) where that comes close; uint8."""
     best, chosen = logits.max(1)
     classes = logits.shape[1]
     old = logits.gather(1, last.clamp(max=classes - 1).long().unsqueeze(1)).squeeze(1)
@@ -69,7 +103,7 @@ def hold(logits: Tensor, last: Tensor, hysteresis: float) -> Tensor:
 
 
 def certainty(logits: Tensor) -> Tensor:
-    """Return the softmax of the largest of the logits (N, C, h, w) as uint8 0..255 (N, h, w)."""
+    """The softmax of the largest of the logits (N, C, h, w) as uint8 0..255 (N, h, w)."""
     return (255 * logits.softmax(1).amax(1)).round().to(torch.uint8)  # OpenVINO is slow at sums over channels in bf16
 
 
@@ -84,24 +118,31 @@ class ExportStep(nn.Module):
         self.eval()
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Return the names of the inputs and outputs."""
+        """Names of the inputs and outputs."""
         states = self.step.state_names
         labels = ["labels", "confidence"] if self.step.confidence else ["labels"]
-        return ["frames", "fresh", *states], [*labels, *(f"next_{name}" for name in states)]
+        flow = ["flow"] if self.step.needs_flow else []
+        return ["frames", "fresh", *flow, *states], [*labels, *(f"next_{name}" for name in states)]
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
-        """Return which dimensions of the arguments are free: the number of frames. For an example of two or more."""
+        """Which dimensions of the arguments are free: the number of frames. For an example of two or more."""
         batch = torch.export.Dim("batch", min=1, max=MOST_FRAMES)
-        states = tuple({0: batch} for _ in self.step.state_names)
-        return ({0: batch}, {0: batch}, *([states] if states else []))
+        rest = tuple({0: batch} for _ in self.names()[0][2:])
+        return ({0: batch}, {0: batch}, *([rest] if rest else []))
+
+    def blank_state(self, batch: int = 1) -> list[Tensor]:
+        """A state of any values, for streams that begin anew."""
+        return [torch.zeros_like(t).expand(batch, *t.shape[1:]).contiguous() for t in self.buffers(recurse=False)]
 
     def example(self, batch: int) -> tuple[Tensor, ...]:
-        """Return arguments for ``forward``: black frames and zero states."""
-        state = (torch.zeros_like(t).expand(batch, -1, -1, -1).contiguous() for t in self.buffers(recurse=False))
-        return torch.zeros(batch, *self.size, 3, dtype=torch.uint8), torch.ones(batch, dtype=torch.bool), *state
+        """Arguments for ``forward``: black frames that do not move, and zero states."""
+        flow = [torch.zeros(batch, 2, *self.size)] if self.step.needs_flow else []
+        frames = torch.zeros(batch, *self.size, 3, dtype=torch.uint8)
+        return frames, torch.ones(batch, dtype=torch.bool), *flow, *self.blank_state(batch)
 
-    def forward(self, frames: Tensor, fresh: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, frames: Tensor, fresh: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Advance one step."""
         begins = fresh.view(-1, 1, 1, 1)
+        flow, state = (rest[:1], rest[1:]) if self.step.needs_flow else ((), rest)
         before = [torch.where(begins, first, t) for first, t in zip(self.buffers(recurse=False), state, strict=True)]
-        return self.step(frames, *before)  # type: ignore[no-any-return]
+        return self.step(frames, *flow, *before)  # type: ignore[no-any-return]

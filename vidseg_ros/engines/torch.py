@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
-from vidseg_ros.engines.base import Prediction, in_turn, join, split
+from vidseg_ros.engines.base import Arrays, Clips, Exported, Flow, Prediction, in_turn, join, require_flow, split
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.step import InferenceStep, hysteresis_of
+from vidseg_ros.engines.step import ExportStep, InferenceStep, inference_of
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
 from vidseg_ros.networks import State
 
 ALL_THREADS = torch.get_num_threads()
@@ -43,35 +46,41 @@ class TorchEngine:
         self.labels = checkpoint.labels
         self.input_size = checkpoint.network.config.input.size
         self.dtype = DTYPES[config.precision]
-        self.network, self.hysteresis = checkpoint.network, hysteresis_of(checkpoint, config)
+        self.network, self.inference = checkpoint.network, inference_of(checkpoint, config)
+        self.flow = self.inference.flow if self.inference.memory == "flow" else None
         self._steps: dict[bool, InferenceStep] = {}
 
     @torch.inference_mode()
     def step(
-        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool = False
+        self,
+        frames: NDArray[np.uint8],
+        states: Sequence[State | None],
+        confidence: bool = False,
+        flow: Flow | None = None,
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame of each stream: see ``Engine.step``."""
         if len(frames) > 1 and self.device.type == "cpu":
-            return in_turn(self._step_batch, frames, states, confidence)
-        return self._step_batch(frames, states, confidence)
+            return in_turn(self._step_batch, frames, states, confidence, flow)
+        return self._step_batch(frames, states, confidence, flow)
 
     def _step_batch(
-        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool
+        self, frames: NDArray[np.uint8], states: Sequence[State | None], confidence: bool, flow: Flow | None
     ) -> tuple[Prediction, list[State]]:
         """Take all streams in one batch."""
         step = self._step(confidence)
         known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
-        labels, *rest = self._run(step, torch.from_numpy(frames).to(self.device), tuple(join(known, _concatenate)))
+        given = [torch.from_numpy(a).to(self.device) for a in (frames, *require_flow(frames, flow, step.needs_flow))]
+        labels, *rest = self._run(step, (*given, *join(known, _concatenate)))
         certainty = rest.pop(0).cpu().numpy() if confidence else None
         return Prediction(labels.cpu().numpy(), certainty), split(rest, len(frames))
 
-    def _run(self, step: InferenceStep, frames: Tensor, state: State) -> tuple[Tensor, ...]:
-        return step(frames, *state)  # type: ignore[no-any-return]
+    def _run(self, step: InferenceStep, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return step(*given)  # type: ignore[no-any-return]
 
     def _step(self, confidence: bool) -> InferenceStep:
         """Return the network with or without confidence, made when first asked for."""
         if confidence not in self._steps:
-            step = InferenceStep(self.network, confidence, self.hysteresis).to(self.device, self.dtype)
+            step = InferenceStep(self.network, confidence, self.inference).to(self.device, self.dtype)
             self._steps[confidence] = step.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self._steps[confidence]
 
@@ -95,3 +104,21 @@ class CompiledEngine(TorchEngine):
         if new:
             step.compile(dynamic=False)
         return step
+
+
+def write_torch_export(step: ExportStep, about: dict[str, str], clips: Clips) -> Exported:
+    """A step as a program of ``torch.export``."""
+    example = step.example(2)  # one frame would become a constant
+    program = torch.export.export(step, example, dynamic_shapes=step.dynamic_shapes(), strict=False)
+    module = program.module()
+
+    def session(arrays: Arrays) -> Arrays:
+        with torch.inference_mode():
+            return [t.numpy() for t in module(*(torch.from_numpy(a.copy()) for a in arrays))]
+
+    def write(path: Path) -> None:
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files=about)
+        write_atomic(path, buffer.getvalue())
+
+    return session, write

@@ -8,7 +8,7 @@ from typing import Any
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import Engine
 from vidseg_ros.evaluation.scores import Scores, VideoScores
-from vidseg_ros.flow.motion import one_thread
+from vidseg_ros.flow.estimator import one_thread
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.stream import FrameStream, StreamConfig
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vidseg_ros.files import write_atomic
@@ -54,16 +55,8 @@ def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArr
         return changed, (before.truth != now.truth) | (now.truth == IGNORE)
     if motion is None:
         return changed, np.ones_like(changed)
-    columns, rows = np.meshgrid(np.arange(now.labels.shape[1]), np.arange(now.labels.shape[0]))
-    flow = motion.flow.numpy()
-    there = cv2.remap(
-        now.labels,
-        (columns + flow[..., 0]).astype(np.float32),
-        (rows + flow[..., 1]).astype(np.float32),
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return before.labels != there, ~motion.seen.numpy()
+    agreed = motion.agree(torch.from_numpy(before.labels), torch.from_numpy(now.labels))
+    return ~agreed.numpy(), ~motion.seen.numpy()
 
 
 class WorstFrames:

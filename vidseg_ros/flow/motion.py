@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-DIS_PRESET = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+from vidseg_ros.flow.estimator import DISFlow, FlowConfig
+
+MEDIUM = FlowConfig(preset="medium")  # of metrics and pseudo labels, where accuracy counts and time does not
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread: the flow depends on their number, and to change it takes milliseconds."""
-    threads = cv2.getNumThreads()
-    if threads != 1:
-        cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        if threads != 1:
-            cv2.setNumThreads(threads)
-
-
-@one_thread()
 def estimate_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tensor:
-    """Estimate where each pixel of ``first`` lies in ``second``: (dx, dy) in pixels, float32 (H, W, 2).
-
-    Both RGB uint8 (H, W, 3). Dense inverse search (Kroeger et al. 2016), as GRFP takes it for its evaluation.
-    """
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
-    flow = cv2.DISOpticalFlow.create(DIS_PRESET).calc(*grey, None)  # type: ignore[call-overload]
-    return torch.from_numpy(np.asarray(flow, np.float32))
+    """Where each pixel of ``first`` lies in ``second``, RGB uint8 (H, W, 3): (dx, dy) in pixels, float32 (H, W, 2)."""
+    return torch.from_numpy(DISFlow(MEDIUM)(first, second)).permute(1, 2, 0)
 
 
 def destinations(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,6 +64,12 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
     return inside & (error < 0.01 * (forward.square().sum(-1) + back.square().sum(-1)) + 0.5)
 
 
+def follow(labels: Tensor, flow: Tensor) -> Tensor:
+    """The label, of ids (H, W) of another frame, at the place where each pixel lies in it; the nearest one."""
+    columns, rows, _ = destinations(flow)
+    return nearest(labels, columns, rows)
+
+
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Flow from one frame to another, pixels (H, W, 2), and which pixels of the first are seen in the second too."""
@@ -96,3 +82,7 @@ class Motion:
         """Estimate the motion between two frames, RGB uint8 (H, W, 3)."""
         flow = estimate_flow(first, second)
         return Motion(flow, visible(flow, estimate_flow(second, first)))
+
+    def agree(self, now: Tensor, other: Tensor) -> Tensor:
+        """Which pixels of ``now`` have the same id in the ``other`` frame, bool (H, W); ask ``seen``, too."""
+        return follow(other, self.flow) == now

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from vidseg_ros.flow.motion import destinations, nearest, sample
+from vidseg_ros.flow.motion import destinations, follow, sample
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.metrics.confusion import confusion_matrix
 
@@ -23,8 +23,7 @@ def published_agreement(now: Tensor, later: Tensor, flow: Tensor, classes: int) 
 
 def visible_agreement(now: Tensor, later: Tensor, flow: Tensor, seen: Tensor, classes: int) -> Tensor:
     """Compare two predictions where ``seen``, bool (H, W), with the nearest id; int64 (classes, classes + 1)."""
-    columns, rows, _ = destinations(flow)
-    return confusion_matrix(nearest(later, columns, rows), now.where(seen, IGNORE), classes)
+    return confusion_matrix(follow(later, flow), now.where(seen, IGNORE), classes)
 
 
 class TemporalConsistency(Metric):

@@ -57,6 +57,11 @@ def stem(channels: int) -> nn.Sequential:
     )
 
 
+def crop(x: Tensor, height: int, width: int) -> Tensor:
+    """Cut ``x`` at the right and bottom, where it is larger."""
+    return x if x.shape[-2:] == (height, width) else x[..., :height, :width]
+
+
 def crop_to(x: Tensor, like: Tensor) -> Tensor:
     """Cut ``x`` at the right and bottom to the size of ``like``: up-sampling of odd sizes overshoots by a pixel."""
     return x[..., : like.shape[-2], : like.shape[-1]]
@@ -125,6 +130,7 @@ class Head(nn.Module, ABC):
     """The last up-sampling: logits at ``scale`` times the size of what it sees."""
 
     scale: int
+    in_channels: int | None = None  # None: as many as classes
     has_subpixels = False
 
     @abstractmethod
@@ -144,6 +150,7 @@ class SubpixelHead(Head):
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.weight = nn.Parameter(upsample(in_channels, classes).weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:

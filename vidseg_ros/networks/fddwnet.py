@@ -43,6 +43,7 @@ class FDDWNetHead(Head):
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.layers = normed(upsample3(in_channels, classes), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.networks.blocks import SQUARE, Head, crop_to
+from vidseg_ros.networks.blocks import SQUARE, Head, crop, crop_to
 from vidseg_ros.networks.config import InputConfig, NetworkConfig, Position
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.folding import fold_norms
@@ -91,9 +91,8 @@ class StreamingNetwork(nn.Module, ABC):
         frame: RGB (N, 3, H, W), any dtype, 0..255. state: what the previous step returned; None starts afresh.
         Returns logits (N, classes, H, W) and the new state.
         """
-        seen, at = self._before_head(frame, state)
-        logits = at(self.output, crop_to(self.head(seen), frame))
-        return logits, at.state
+        seen, at = self.before_head(frame, state)
+        return at(self.output, crop_to(self.head(seen), frame)), at.state
 
     def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         return super().__call__(frame, state)  # type: ignore[no-any-return]
@@ -104,11 +103,20 @@ class StreamingNetwork(nn.Module, ABC):
         Returns logits (N, classes, h, w), one tensor at full resolution or four at half of it, the pixels of each
         square of 2x2 (``interleave`` puts them together), and the new state.
         """
-        if not self.has_subpixels:
-            logits, state = self(frame, state)
-            return [logits], state
-        seen, at = self._before_head(frame, state)
-        return self.head.subpixels(seen), at.state
+        seen, at = self.before_head(frame, state)
+        return self.decide_from(seen, frame, at), at.state
+
+    def before_head(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, Positions]:
+        """The first part of a step: what the head sees (N, C, h, w), and what stands at the positions."""
+        at = Positions(self, state)
+        seen, scale = self.body(self.normalize(frame), at), self.head.scale
+        return crop(seen, -(-frame.shape[-2] // scale), -(-frame.shape[-1] // scale)), at
+
+    def decide_from(self, seen: Tensor, frame: Tensor, at: Positions) -> list[Tensor]:
+        """The rest of it: ``subpixel_logits`` from what the head sees."""
+        if self.has_subpixels:
+            return self.head.subpixels(seen)
+        return [at(self.output, crop_to(self.head(seen), frame))]
 
     @property
     def has_subpixels(self) -> bool:
@@ -119,10 +127,6 @@ class StreamingNetwork(nn.Module, ABC):
     def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """How many ``subpixel_logits`` there are for frames of ``height`` x ``width``, and their (h, w)."""
         return (SQUARE, -(-height // 2), -(-width // 2)) if self.has_subpixels else (1, height, width)
-
-    def _before_head(self, frame: Tensor, state: State | None) -> tuple[Tensor, _Positions]:
-        at = _Positions(self, state)
-        return self.body(self.normalize(frame), at), at
 
     def static(self, state: Mapping[str, Tensor]) -> Static | None:
         """What the cell replaces in the tensors of a network without it; None where it cannot begin as that."""
@@ -155,7 +159,7 @@ class StreamingNetwork(nn.Module, ABC):
         fold_norms(self)
 
 
-class _Positions:
+class Positions:
     """What stands at the positions of a network during one step, and the state that this moves."""
 
     def __init__(self, network: StreamingNetwork, state: State | None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidseg_ros.flow.motion import Motion, destinations, nearest
+from vidseg_ros.flow.motion import Motion
 from vidseg_ros.io.frame import Frame, discontinuity
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.teachers import PseudoConfig, Teacher
@@ -54,12 +54,6 @@ def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> L
     keep = now.sure
     for other in neighbours:
         if other is not None and config.agreement:
-            keep = keep & agree(now.chosen, other.chosen, now.frame.rgb, other.frame.rgb)
+            motion = Motion.between(now.frame.rgb, other.frame.rgb)
+            keep = keep & (~motion.seen | motion.agree(now.chosen, other.chosen))
     return Labelled(now.frame, now.chosen.where(keep, IGNORE).numpy(), now.begins)
-
-
-def agree(now: Tensor, other: Tensor, rgb: NDArray[np.uint8], other_rgb: NDArray[np.uint8]) -> Tensor:
-    """Tell which pixels of ``now`` have the same id in the ``other`` frame, or are hidden there; bool (H, W)."""
-    motion = Motion.between(rgb, other_rgb)
-    columns, rows, _ = destinations(motion.flow)
-    return ~motion.seen | (nearest(other, columns, rows) == now)

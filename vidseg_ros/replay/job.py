@@ -12,7 +12,7 @@ from pathlib import Path
 from vidseg_ros import __version__
 from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.engines import Engine, open_model
-from vidseg_ros.engines.registry import FILES
+from vidseg_ros.engines.registry import engine_of_file
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.io.recordings import Recording, open_recordings
@@ -28,9 +28,7 @@ def open_engines(config: ReplayConfig, say: Callable[[str], None] = lambda line:
     ``config.engine`` names what runs checkpoints; a file of ``vidseg export`` has its own runtime.
     """
     own = replace(config.engine, engine="auto")
-    engines = [
-        open_model(name, own if Path(name).suffix in FILES else config.engine, say) for name in config.checkpoints
-    ]
+    engines = [open_model(name, own if engine_of_file(name) else config.engine, say) for name in config.checkpoints]
     if len({engine.labels for engine in engines}) > 1:
         sets = " and ".join(engine.labels.name for engine in engines)
         raise UserError(f"the checkpoints have different label sets ({sets}); compare checkpoints of one")

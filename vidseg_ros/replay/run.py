@@ -17,7 +17,8 @@ from vidseg_ros.errors import UserError, describe
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
 from vidseg_ros.evaluation.worst_frames import Look
 from vidseg_ros.files import write_atomic
-from vidseg_ros.flow.motion import Motion, one_thread
+from vidseg_ros.flow.estimator import one_thread
+from vidseg_ros.flow.motion import Motion
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import BadFrame
 from vidseg_ros.io.recordings import Recording

@@ -10,9 +10,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 WINDOW = 200  # latest frames of which the percentiles are taken
 ONLY_CAMERA = "camera"  # what a camera without a name is called
-TIMES = ("queue_ms", "read_ms", "step_ms", "model_ms", "publish_ms", "total_ms")
+TIMES = ("queue_ms", "read_ms", "step_ms", "flow_ms", "model_ms", "publish_ms", "total_ms")
 """Waiting for the network; message to RGB; resizing, network and waiting for other cameras of the batch, of which the
-network alone; building and sending messages; all of it from the arrival of the message."""
+optical flow and the network alone; building and sending messages; all of it from the arrival of the message."""
 
 
 @dataclass

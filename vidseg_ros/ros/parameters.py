@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
+from vidseg_ros.checkpoints.checkpoint import MEMORIES
+from vidseg_ros.engines.config import ENGINES, EngineConfig
+from vidseg_ros.engines.registry import PRECISIONS
 from vidseg_ros.io.pictures import OPACITY
 from vidseg_ros.schema import require_one_of
 from vidseg_ros.stream import StreamConfig
@@ -33,10 +35,11 @@ class Parameters:
     model: str = parameter("", "Checkpoint, name of shipped weights or file of vidseg export; empty: the default")
     engine: str = parameter(EngineConfig.engine, f"What runs the network: {', '.join(ENGINES)}")
     device: str = parameter(EngineConfig.device, "Device of the network: auto, cpu, cuda, cuda:1, ...")
-    precision: str = parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(ENGINE_PRECISIONS)}")
+    precision: str = parameter(EngineConfig.precision, f"Arithmetic of the network: {', '.join(PRECISIONS)}")
     hysteresis: float = parameter(
         -1.0, "Logits by which a new label must beat the last one; below 0: as the model says", -1.0, 1000.0
     )
+    memory: str = parameter(EngineConfig.memory, f"What is remembered: auto (as the model says), {', '.join(MEMORIES)}")
     image_transport: str = parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
     cameras: list[str] = parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
     size: list[int] = parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
@@ -53,7 +56,7 @@ class Parameters:
     def engine_config(self) -> EngineConfig:
         """The part that the engine needs."""
         hysteresis = self.hysteresis if self.hysteresis >= 0 else None
-        return EngineConfig(self.engine, self.device, self.threads, self.precision, hysteresis)
+        return EngineConfig(self.engine, self.device, self.threads, self.precision, hysteresis, self.memory)
 
     @property
     def stream(self) -> StreamConfig:

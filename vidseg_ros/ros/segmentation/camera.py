@@ -150,6 +150,7 @@ class Camera:
         for name, value in (seconds | {"total_ms": laps[-1] - laps[0]}).items():
             self.statistics.times[name].append(1e3 * float(value))
         self.statistics.times["model_ms"].append(result.model_ms)
+        self.statistics.times["flow_ms"].append(result.flow_ms)
         self.statistics.processed += 1
         if result.reset:
             self._note_reset(result.reset)

@@ -86,7 +86,8 @@ class SegmentationNode(LifecycleNode):
         """Take the first, slow step before the first image comes."""
         width, height = parameters.stream.size or engine.input_size
         batch = len(self._cameras)
-        engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch)
+        flow = np.zeros((batch, 2, height, width), np.float32) if engine.flow else None
+        engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch, flow=flow)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""

@@ -1,0 +1,39 @@
+"""Reading one frame at the places where another one's pixels lie in it; differentiable, for batches and devices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def places(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel lies after its ``flow`` (N, 2, H, W) in pixels: columns and rows, float32 (N, H, W)."""
+    height, width = flow.shape[-2:]
+    columns = torch.arange(width, device=flow.device, dtype=torch.float32) + flow[:, 0].float()
+    rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + flow[:, 1].float()
+    return columns, rows
+
+
+def inside(flow: Tensor) -> Tensor:
+    """Which pixels stay in the picture, bool (N, 1, H, W)."""
+    height, width = flow.shape[-2:]
+    columns, rows = places(flow)
+    return ((columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)).unsqueeze(1)
+
+
+def warp(x: Tensor, flow: Tensor) -> Tensor:
+    """``x`` (N, C, H, W), read bilinearly at the pixels moved by ``flow`` (N, 2, H, W); its edge goes on beyond it.
+
+    In float32, whatever comes in: lower precisions cannot address pixels. Zero flow is the identity, whole numbers
+    are shifts. Differentiable in both.
+    """
+    height, width = x.shape[-2:]
+    columns, rows = places(flow)
+    grid = torch.stack([2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1], -1)
+    return functional.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def reduce_flow(flow: Tensor, scale: int) -> Tensor:
+    """The flow (N, 2, H, W) of pictures that are ``scale`` times smaller, rounded up: (N, 2, H / scale, W / scale)."""
+    return flow if scale == 1 else functional.avg_pool2d(flow, scale, scale, ceil_mode=True) / scale

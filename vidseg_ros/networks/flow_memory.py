@@ -1,0 +1,66 @@
+"""Memory along the optical flow, on any network and without training (cf. GRFP, Nilsson and Sminchisescu 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidseg_ros.flow.warp import inside, reduce_flow, warp
+from vidseg_ros.networks.memory import State
+from vidseg_ros.schema import require_finite
+
+NEVER = 1e4  # a picture so bright that the gate is shut to it: the first frame has no past
+
+
+@dataclass(frozen=True)
+class FlowMemoryConfig:
+    """How much of the past is kept: gain * exp(-decay * difference of the pictures, 0..255)."""
+
+    gain: float = 0.7
+    decay: float = 0.07
+    sharpening: float = 0.45  # undoes, in the mean, the blur of reading between pixels again and again
+
+    def __post_init__(self) -> None:
+        require_finite(**{"flow_memory.gain": self.gain, "flow_memory.decay": self.decay})
+
+
+class FlowMemory(torch.nn.Module):
+    """Averages what the head of a network sees over time, along the flow and where the pictures agree.
+
+    The head is linear in most networks, so this averages logits, at the cost of fewer and smaller channels.
+    """
+
+    state_names = ("posterior", "picture")
+
+    def __init__(self, channels: int, scale: int, config: FlowMemoryConfig) -> None:
+        super().__init__()
+        self.channels, self.scale, self.config = channels, scale, config
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """The state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""
+        size = (-(-height // self.scale), -(-width // self.scale))
+        return torch.zeros(batch, self.channels, *size), torch.full((batch, 3, *size), NEVER)
+
+    def forward(self, x: Tensor, frames: Tensor, flow: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one step.
+
+        x: what the head sees (N, C, h, w); frames: RGB 0..255 (N, 3, H, W); flow: from each pixel to its place in the
+        frame before, pixels (N, 2, H, W). Returns the average, to take the place of x, and the new state.
+        """
+        posterior, before = state
+        flow = reduce_flow(flow.float(), self.scale)
+        picture = frames.float()
+        if self.scale > 1:
+            picture = functional.avg_pool2d(picture, self.scale, self.scale, ceil_mode=True)
+        past = self._sharpened(warp(posterior, flow))
+        difference = (picture - warp(before, flow)).abs().mean(1, keepdim=True)
+        keep = self.config.gain * torch.exp(-self.config.decay * difference) * inside(flow)
+        kept = (x + keep * (past - x)).to(x.dtype)
+        return kept, (kept, picture.to(before.dtype))
+
+    def _sharpened(self, x: Tensor) -> Tensor:
+        smooth = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return x + self.config.sharpening * (x - smooth)
