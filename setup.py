@@ -6,13 +6,10 @@ from setuptools import find_packages, setup
 
 NAME = "vidseg_ros"
 SHARE = f"share/{NAME}"
-VERSION = next(
-    line.split('"')[1] for line in Path(NAME, "__init__.py").read_text().splitlines() if line.startswith("__version__")
-)
 
 setup(
     name=NAME,
-    version=VERSION,
+    version="0.1.0",  # literally: catkin_prepare_release sets it here and in package.xml
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={NAME: ["weights/*", "ros/*.xml", "py.typed"]},
     data_files=[
