@@ -63,7 +63,10 @@ setup(
         "teacher": ["transformers>=4.40"],  # vidseg pseudo-label with models of Hugging Face
         "ray": ["ray>=2.10"],  # vidseg replay over several machines
         "carla": ["carla>=0.9.14; python_version < '3.13'"],  # vidseg record-carla: the client of the simulator
+        # ``make test``; ``colcon test`` runs pytest because it stands here
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
+        # the lines that no test runs; not in "test", or ``colcon test`` measures too, and misses the floor
+        "coverage": ["pytest-cov"],
     },
     python_requires=">=3.10",
     zip_safe=False,
