@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint docs benchmark soak experiments clean
+.PHONY: venv demo test pytest lint docs benchmark soak experiments clean
 
 venv: .venv/.ready
 
@@ -16,7 +16,9 @@ venv: .venv/.ready
 demo: venv
 	$(BIN)/vidseg demo --output demo_output --json demo_output/demo.json
 
-test: venv lint  # pyproject.toml holds the floor of the coverage; sysmon: the core that costs least, from Python 3.12 on
+test: lint pytest
+
+pytest: venv  # pyproject.toml holds the floor of the coverage; sysmon is the core that costs least, from Python 3.12 on
 	COVERAGE_CORE=sysmon $(BIN)/python -m pytest --cov
 
 lint: venv
