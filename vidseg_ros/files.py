@@ -5,12 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from vidseg_ros.errors import UserError
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of files that do not collide: a number behind those that another one has before.
+
+    >>> distinct(["drive", "drive"])
+    ['drive', 'drive_2']
+    """
+    taken: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in range(2, len(names) + 2))
+        taken[next(free for free in (name, *numbered) if free not in taken)] = None
+    return list(taken)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

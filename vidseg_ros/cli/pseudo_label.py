@@ -13,9 +13,10 @@ from rich.progress import Progress
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import distinct
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import open_recordings
+from vidseg_ros.io.recordings import input_name, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_video
@@ -87,13 +88,14 @@ def main(options: Namespace) -> None:
 
 def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame], Any, int]]:
     """Yield the frames of each video, what saves their labels, and how many there are."""
-    for path in options.inputs:
+    names = distinct([input_name(path) for path in options.inputs])
+    for path, video in zip(options.inputs, names, strict=True):
         if is_cityscapes(path):
             split = CityscapesLabels(options.output, path.resolve().name, teacher.labels)
             yield cityscapes_video(path), split.save, len(cityscapes_frames(path))
             continue
         for recording in open_recordings(path, options.topic, options.fps):
-            name = "_".join(part for part in (path.stem, recording.camera) if part)
+            name = "_".join(part for part in (video, recording.camera) if part)
             scenes = Scenes(options.output, name, recording.fps, teacher.labels)
             usable = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
             yield usable, scenes.save, recording.count

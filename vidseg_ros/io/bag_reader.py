@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,13 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from vidseg_ros.errors import UserError, describe
+from vidseg_ros.io.frame import DEFAULT_FPS, frame_rate
 
 IMAGE_TYPE, COMPRESSED_TYPE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 BAG_SUFFIXES = (".mcap", ".db3", ".db3.zstd", ".mcap.zstd")
 TYPES = get_typestore(Stores.ROS2_JAZZY)
+RATED = 100  # messages at the beginning of a topic that tell its rate
+STAMP_START, STAMP_END = 4, 12  # of a serialised message that begins with a header, behind its encapsulation
 
 
 @dataclass(frozen=True)
@@ -26,14 +33,13 @@ class ImageTopic:
     topic: str
     compressed: bool
     count: int
-    fps: float
 
     @property
     def message_type(self) -> str:
         """The type of its messages."""
         return COMPRESSED_TYPE if self.compressed else IMAGE_TYPE
 
-    def messages(self) -> Iterator[tuple[int, bytes]]:
+    def messages(self) -> Generator[tuple[int, bytes], None, None]:
         """Read when each message was recorded, nanoseconds, and the message, serialised. Raises UserError.
 
         Where the bag is damaged, that comes behind what can be read. Without checksums the library leaves messages out
@@ -53,6 +59,20 @@ class ImageTopic:
                 "record it again"
             )
 
+    def stamps(self) -> Iterator[int]:
+        """Read the stamp of each message, nanoseconds; those that are cut short have none. Raises UserError."""
+        return (header_stamp(data) for _, data in self.messages() if len(data) >= STAMP_END)
+
+    @cached_property
+    def fps(self) -> float:
+        """Messages a second, by their own stamps; by the times of recording where those do not rise."""
+        with closing(self.messages()) as messages:
+            first: list[tuple[int, bytes]] = []
+            with suppress(UserError):  # a damaged bag is named when it is read
+                first.extend(entry for entry in islice(messages, RATED) if len(entry[1]) >= STAMP_END)
+        stamps, recorded = [header_stamp(data) for _, data in first], [time for time, _ in first]
+        return frame_rate(stamps) or frame_rate(recorded) or DEFAULT_FPS
+
     def deserialize(self, data: bytes) -> Any:
         """Return the message. Raises UserError where the bytes are none."""
         try:
@@ -68,31 +88,44 @@ def is_bag(path: Path) -> bool:
 
 
 def image_topics(path: Path, topics: Sequence[str] = ()) -> list[ImageTopic]:
-    """Open a bag on its only image topic, or on ``topics``. Raises UserError, which lists what there is."""
+    """Open a bag on its only image topic, or on ``topics``, once each. Raises UserError, which lists what there is."""
     try:
         with Reader(path) as reader:
-            connections, seconds = list(reader.connections), max(reader.duration * 1e-9, 1e-3)
+            connections = list(reader.connections)
     except Exception as error:
         raise _unreadable(path, error) from error
-    images = [c for c in connections if c.msgtype in {IMAGE_TYPE, COMPRESSED_TYPE}]
-    if not topics and len(images) == 1:
-        topics = [images[0].topic]
-    chosen = [next((c for c in images if c.topic == topic), None) for topic in topics]
-    found = [c for c in chosen if c is not None]
-    if not found or len(found) < len(chosen):
-        raise _ambiguous(path, connections, images, [t for t, c in zip(topics, chosen, strict=True) if c is None])
-    return [
-        ImageTopic(path, c.topic, c.msgtype == COMPRESSED_TYPE, c.msgcount, c.msgcount / seconds or 1.0) for c in found
-    ]
+    images = _by_topic(path, connections)
+    chosen = list(dict.fromkeys(topics)) or (list(images) if len(images) == 1 else [])
+    missing = [topic for topic in chosen if topic not in images]
+    if missing or not chosen:
+        raise _ambiguous(path, connections, list(images), missing)
+    return [images[topic] for topic in chosen]
+
+
+def _by_topic(path: Path, connections: Sequence[Connection]) -> dict[str, ImageTopic]:
+    """The image topics of a bag by their names: each publisher, and each file of the bag, may have its own count."""
+    images: dict[str, ImageTopic] = {}
+    for c in connections:
+        if c.msgtype in {IMAGE_TYPE, COMPRESSED_TYPE}:
+            known = images.get(c.topic, ImageTopic(path, c.topic, c.msgtype == COMPRESSED_TYPE, 0))
+            more = c.msgcount if c.msgtype == known.message_type else 0
+            images[c.topic] = replace(known, count=known.count + more)
+    return images
+
+
+def header_stamp(data: bytes) -> int:
+    """The stamp, nanoseconds, of a serialised message (CDR) that begins with a header and has STAMP_END bytes."""
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, STAMP_START)
+    return int(seconds * 10**9 + nanoseconds)
 
 
 def _ambiguous(
-    path: Path, connections: Sequence[Connection], images: Sequence[Connection], missing: Sequence[str]
+    path: Path, connections: Sequence[Connection], images: Sequence[str], missing: Sequence[str]
 ) -> UserError:
     if not images:
         here = ", ".join(f"{c.topic} ({c.msgtype})" for c in connections) or "nothing at all"
         return UserError(f"bag '{path}' has no image topic; record one (here: {here})")
-    here = ", ".join(c.topic for c in images)
+    here = ", ".join(images)
     if missing:
         return UserError(f"bag '{path}' has no image topic '{missing[0]}'; name one with --topic (here: {here})")
     return UserError(f"bag '{path}' has {len(images)} image topics; name one with --topic (here: {here})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import distinct
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
@@ -23,7 +25,8 @@ FRAME_ID = "camera"  # of videos and folders, which name none
 class Recording:
     """The frames of one camera. ``frames`` begins anew each time; a BadFrame stands where no frame could be read.
 
-    camera: "" for the only one of its input. count: of the frames, as far as the input tells. topic: of a bag.
+    camera: "" for the only one of its input. count: of the frames, as far as the input tells. names: of the frames,
+    without reading their pictures. topic: of a bag.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class Recording:
     count: int
     fps: float
     frames: Callable[[], Iterator[Frame | BadFrame]]
+    names: Callable[[], Iterator[str]]
     topic: ImageTopic | None = None
 
 
@@ -40,23 +44,46 @@ def open_recordings(path: Path, topics: Sequence[str] = (), fps: float = DEFAULT
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
     if is_bag(path):
         found = image_topics(path, topics)
-        return [_of_topic(topic, camera_name(topic.topic) if len(found) > 1 else "") for topic in found]
+        names = camera_names([topic.topic for topic in found]) if len(found) > 1 else [""]
+        return [_of_topic(topic, name) for topic, name in zip(found, names, strict=True)]
     return [_of_video(path) if path.is_file() else _of_folder(path, fps)]
 
 
+def input_name(path: Path) -> str:
+    """What an input is called, as a name of files."""
+    return path.stem if path.is_file() else path.resolve().name
+
+
+def camera_names(topics: Sequence[str]) -> list[str]:
+    """What tells the cameras of ``topics`` apart: no name comes twice.
+
+    >>> camera_names(["/front/image_raw", "/front/image_rect", "/rear/image_raw"])
+    ['front_image_raw', 'front_image_rect', 'rear']
+    """
+    short = [camera_name(topic) for topic in topics]
+    return distinct([
+        name if short.count(name) == 1 else _file_name(topic.strip("/").split("/"))
+        for name, topic in zip(short, topics, strict=True)
+    ])  # fmt: skip
+
+
 def camera_name(topic: str) -> str:
-    """What tells cameras apart.
+    """What the camera of a topic is called, as a name of files.
 
     >>> camera_name("/front/left/image_raw")
     'front_left'
     """
     parts = [part for part in topic.split("/") if part and part not in ("compressed", "image")]
-    named = [part for part in parts if not part.startswith("image_")] or parts
-    return "_".join(named) or "camera"
+    return _file_name([part for part in parts if not part.startswith("image_")] or parts) or "camera"
+
+
+def _file_name(parts: Sequence[str]) -> str:
+    return re.sub(r"[^\w-]", "_", "_".join(parts))
 
 
 def _of_topic(topic: ImageTopic, camera: str) -> Recording:
-    return Recording(topic.path, camera, topic.count, topic.fps, lambda: _topic_frames(topic), topic)
+    frames, names = (lambda: _topic_frames(topic)), (lambda: map(str, topic.stamps()))
+    return Recording(topic.path, camera, topic.count, topic.fps, frames, names, topic)
 
 
 def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
@@ -77,7 +104,8 @@ def _of_video(path: Path) -> Recording:
     capture = _open_capture(path)
     count, fps = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1), capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
     capture.release()
-    return Recording(path, "", count, fps, lambda: _numbered(_video_pictures(path), fps))
+    frames, names = (lambda: _numbered(_video_pictures(path), fps)), (lambda: map(str, range(count)))
+    return Recording(path, "", count, fps, frames, names)
 
 
 def _video_pictures(path: Path) -> Iterator[tuple[NDArray[np.uint8], str]]:
@@ -97,9 +125,8 @@ def _open_capture(path: Path) -> cv2.VideoCapture:
 
 def _of_folder(folder: Path, fps: float) -> Recording:
     files = image_files(folder)
-    return Recording(
-        folder, "", len(files), fps, lambda: _numbered(((read_rgb(file), file.stem) for file in files), fps)
-    )
+    frames = lambda: _numbered(((read_rgb(file), file.stem) for file in files), fps)  # noqa: E731
+    return Recording(folder, "", len(files), fps, frames, lambda: (file.stem for file in files))
 
 
 def _numbered(pictures: Iterator[tuple[NDArray[np.uint8], str]], fps: float) -> Iterator[Frame]:

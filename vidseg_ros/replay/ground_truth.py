@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from vidseg_ros.labels import CAMVID, IGNORE, IGNORE_COLOR, OUTSIDE, LabelSet, t
 
 TOLERANCE = 10**6  # nanoseconds between the stamps of an image and its labels: what conversions to floats lose
 LOOK_AHEAD = 64  # label messages that may wait for their image
+T = TypeVar("T", bound=Hashable)
 
 
 class Truth(Protocol):
@@ -68,13 +71,16 @@ class LabelTopic:
 
     def __init__(self, topic: ImageTopic, reading: Reading) -> None:
         self._topic, self._reading = topic, reading
+        self._repeated = _repeated(topic.stamps(), f"labels '{topic.topic}'")
         self._messages = self._read()
         self._waiting: dict[int, Any] = {}
 
     def _read(self) -> Iterator[tuple[int, Any]]:
         for _, data in self._topic.messages():
             message = self._topic.deserialize(data)
-            yield message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, message
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            if stamp not in self._repeated:
+                yield stamp, message
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
         """Return the labels with the stamp of ``frame``."""
@@ -98,11 +104,19 @@ class LabelTopic:
 
 
 class LabelFolder:
-    """Label images with the names of their frames; for a bag, their stamps in nanoseconds."""
+    """Label images with the names of their frames; for a bag, their stamps in nanoseconds.
+
+    Raises UserError for two of one name.
+    """
 
     def __init__(self, folder: Path, reading: Reading) -> None:
-        self._files = {file.stem: file for file in image_files(folder)}
-        self._numbers = {int(stem): file for stem, file in self._files.items() if stem.isdecimal()}
+        self._files: dict[str, Path] = {}
+        for file in image_files(folder):
+            other = self._files.setdefault(file.stem, file)
+            if other is not file:
+                raise UserError(f"labels '{other}' and '{file}' are of one frame; remove one")
+        numbers = Counter(int(stem) for stem in self._files if stem.isdecimal())
+        self._numbers = {int(s): file for s, file in self._files.items() if s.isdecimal() and numbers[int(s)] == 1}
         self._reading = reading
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
@@ -120,15 +134,41 @@ class LabelFolder:
         return self._reading.decode(np.asarray(pixels, np.uint8), frame, str(file))
 
 
+class Unmistakable:
+    """The labels of frames that no other frame could be mistaken for; the others have none."""
+
+    def __init__(self, truth: Truth, recording: Recording) -> None:
+        self._truth = truth
+        self._repeated = _repeated(recording.names(), f"the frames of '{recording.path}'")
+
+    def of(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Return the labels of ``frame``, where its name is its own."""
+        return None if frame.name in self._repeated else self._truth.of(frame)
+
+
+def _repeated(names: Iterable[T], whose: str) -> set[T]:
+    """What comes more than once among ``names`` or stamps. Raises UserError where nothing else does."""
+    counts: Counter[T] = Counter()
+    with suppress(UserError):  # of a damaged bag, as far as it can be read
+        counts.update(names)
+    repeated = {name for name, count in counts.items() if count > 1}
+    if repeated and len(repeated) == len(counts):
+        raise UserError(
+            f"{whose} cannot be told apart: all {counts.total()} have {', '.join(map(str, list(counts)[:3]))} for "
+            "their stamp; record them from a driver that stamps each image, or leave --labels out"
+        )
+    return repeated
+
+
 def open_truth(labels: str, recording: Recording, reading: Reading) -> Truth | None:
     """Open the label topic or folder that ``labels`` names; "" is no ground truth. Raises UserError."""
     if not labels:
         return None
     if Path(labels).is_dir():
-        return LabelFolder(Path(labels), reading)
+        return Unmistakable(LabelFolder(Path(labels), reading), recording)
     if recording.topic is None:
         raise UserError(f"labels '{labels}' are no folder; name one with label images")
-    return LabelTopic(image_topics(recording.topic.path, [labels])[0], reading)
+    return Unmistakable(LabelTopic(image_topics(recording.topic.path, [labels])[0], reading), recording)
 
 
 def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:

@@ -109,9 +109,10 @@ def _recordings(summary: Summary) -> str:
     for recorded in summary.recordings:
         result = recorded.result
         counts = [result["frames"], result["rejected"], len(result["resets"]), result["unmatched"]]
+        counts.append(result.get("repeated", 0))  # of a drive that was judged live: the nodes count them
         state = "whole" if result["complete"] else f"ended early: {result['problem']}"
         rows.append([recorded.name, *map(str, counts), state])
-    return _table(["recording", "frames", "rejected", "resets", "without labels", ""], rows)
+    return _table(["recording", "frames", "rejected", "resets", "without labels", "repeated stamps", ""], rows)
 
 
 def _over_time(summary: Summary, recorded: Recorded) -> str:

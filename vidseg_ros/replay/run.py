@@ -50,7 +50,7 @@ class Run:
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Frame | None = None
         self.start: int | None = None
-        self.frames = self.unmatched = self.rejected = 0
+        self.frames = self.unmatched = self.rejected = self.repeated = 0
         self.resets: list[dict[str, Any]] = []
         self.problem = ""
 
@@ -100,6 +100,7 @@ class Run:
             look = Look(answer.labels, overlay, truth)
             self.courses[mark].add(self.frames, seconds, look, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
+        self.repeated += self.before is not None and self.before.stamp == frame.stamp
         self.before = frame
         self.frames += 1
 
@@ -126,6 +127,7 @@ class Run:
             "frames": self.frames,
             "rejected": self.rejected,
             "unmatched": self.unmatched,
+            "repeated": self.repeated,
             "resets": self.resets,
         }
         write_result(self.folder, about, self.courses, {"model_ms": self.times})
