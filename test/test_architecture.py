@@ -43,7 +43,7 @@ ALLOWED = {
     "__init__": set(),
 }
 ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
-IO_ONLY = {"cv_bridge", "rosbags"}
+IO_ONLY = {"av", "cv_bridge", "rosbags"}
 ROS_ONLY |= {"nav_msgs", "rosgraph_msgs", "carla_msgs", "ackermann_msgs"}
 
 

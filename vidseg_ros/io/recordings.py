@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
 from vidseg_ros.io.images import image_files, read_rgb
+from vidseg_ros.io.videos import open_video
 
 FRAME_ID = "camera"  # of videos and folders, which name none
 
@@ -101,26 +101,9 @@ def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
 
 
 def _of_video(path: Path) -> Recording:
-    capture = _open_capture(path)
-    count, fps = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1), capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-    capture.release()
-    frames, names = (lambda: _numbered(_video_pictures(path), fps)), (lambda: map(str, range(count)))
-    return Recording(path, "", count, fps, frames, names)
-
-
-def _video_pictures(path: Path) -> Iterator[tuple[NDArray[np.uint8], str]]:
-    capture, number = _open_capture(path), 0
-    while (found := capture.read())[0]:
-        yield np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8), str(number)
-        number += 1
-    capture.release()
-
-
-def _open_capture(path: Path) -> cv2.VideoCapture:
-    """The video from its first frame on. Raises UserError where OpenCV finds none in it."""
-    if not cv2.VideoCapture(str(path)).grab():
-        raise UserError(f"'{path}' holds no video that OpenCV can read; use an .mp4, .avi, .mkv or a folder of images")
-    return cv2.VideoCapture(str(path))
+    video = open_video(path)
+    frames, names = (lambda: video.frames(FRAME_ID)), (lambda: map(str, range(video.count)))
+    return Recording(path, "", video.count, video.fps, frames, names)
 
 
 def _of_folder(folder: Path, fps: float) -> Recording:
