@@ -10,7 +10,8 @@ import numpy as np
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import nanoseconds
-from vidseg_ros.io.images import coding, image_files
+from vidseg_ros.io.images import image_files
+from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
 
 SOURCE_FPS = 30.0  # the number in a file name counts frames of the source video

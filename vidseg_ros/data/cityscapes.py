@@ -18,7 +18,7 @@ import numpy as np
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import nanoseconds
-from vidseg_ros.io.images import coding
+from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CITYSCAPES, IGNORE, LabelSet, translation
 
 IMAGE_FOLDERS = ("leftImg8bit_sequence", "leftImg8bit")

@@ -1,8 +1,7 @@
-"""Image files: RGB frames and label images, and whether they are whole."""
+"""Image files: RGB frames, in order, and whether they are whole."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.labels import IGNORE, OUTSIDE
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 START_AND_END = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))  # of JPEG and PNG files
@@ -37,35 +35,6 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise UserError(f"cannot read image '{path}'; it is missing or damaged")
     return image
-
-
-def coding(known: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return a lookup table, uint8 (256,), from the values of label files to ids; IGNORE stays, others are OUTSIDE."""
-    table = np.full(256, OUTSIDE, np.uint8)
-    table[IGNORE] = IGNORE
-    for value, number in known.items():
-        table[value] = number
-    return table
-
-
-def read_labels(path: Path, coded: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a label image of the (height, width) ``size``, uint8 (H, W), through the table of ``coding``.
-
-    Raises UserError where it is missing, of another size, or holds a value that the table does not know.
-    """
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise UserError(f"cannot read label image '{path}'; it is missing or damaged")
-    if values.shape != size or values.dtype != np.uint8:
-        raise UserError(
-            f"label image '{path}' is {values.dtype} of shape {values.shape}, its frame {size}; make it 8-bit, one "
-            "channel and as large as its frame"
-        )
-    labels: NDArray[np.uint8] = np.take(coded, values)
-    if (labels == OUTSIDE).any():
-        known = ", ".join(map(str, np.flatnonzero(coded != OUTSIDE)))
-        raise UserError(f"label image '{path}' holds id {values[labels == OUTSIDE][0]}; its label set has {known}")
-    return labels
 
 
 def image_files(folder: Path) -> list[Path]:
