@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +71,24 @@ def main(options: Namespace) -> None:
     require_writable_json(options.json)
     teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
     counts = np.zeros(IGNORE + 1, np.int64)
-    frames = 0
+    frames, rejected = 0, list[BadFrame]()
     with Progress(console=CONSOLE, transient=True) as bar:
-        for video, save, count in _work(options, teacher):
+        for video, save, count in _work(options, teacher, rejected):
             task = bar.add_task("label", total=count)
             for labelled in label(video, teacher, config):
                 save(labelled)
                 counts += np.bincount(labelled.labels.ravel(), minlength=len(counts))
                 frames += 1
                 bar.advance(task)
-    figures = _figures(frames, counts, teacher)
+    figures = _figures(frames, counts, teacher, rejected)
     print_table(f"labels of {options.teacher}", figures["per_class"] | {"labelled": figures["labelled"]})
-    CONSOLE.print(f"{frames} frames in {options.output}", soft_wrap=True)
+    skipped = f", {len(rejected)} that hold no image skipped ({rejected[-1]})" if rejected else ""
+    CONSOLE.print(f"{frames} frames in {options.output}{skipped}", soft_wrap=True)
     write_json(options.json, figures)
 
 
-def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame], Any, int]]:
-    """Yield the frames of each video, what saves their labels, and how many there are."""
+def _work(options: Namespace, teacher: Teacher, rejected: list[BadFrame]) -> Iterator[tuple[Iterable[Frame], Any, int]]:
+    """Yield the frames of each video, what saves their labels, and how many there are; those of no image go aside."""
     names = distinct([input_name(path) for path in options.inputs])
     for path, video in zip(options.inputs, names, strict=True):
         if is_cityscapes(path):
@@ -97,14 +98,23 @@ def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame
         for recording in open_recordings(path, options.topic, options.fps):
             name = "_".join(part for part in (video, recording.camera) if part)
             scenes = Scenes(options.output, name, recording.fps, teacher.labels)
-            usable = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
-            yield usable, scenes.save, recording.count
+            yield _usable(recording.frames(), rejected), scenes.save, recording.count
 
 
-def _figures(frames: int, counts: Any, teacher: Teacher) -> dict[str, Any]:
+def _usable(frames: Iterable[Frame | BadFrame], rejected: list[BadFrame]) -> Iterator[Frame]:
+    for frame in frames:
+        if isinstance(frame, BadFrame):
+            rejected.append(frame)
+        else:
+            yield frame
+
+
+def _figures(frames: int, counts: Any, teacher: Teacher, rejected: Sequence[BadFrame]) -> dict[str, Any]:
     """Return the shares of all pixels, in percent, that have labels, and each label."""
     if not frames:
-        raise UserError("the inputs hold no usable frame; record them again")
+        why = f" ({rejected[-1]})" if rejected else ""
+        raise UserError(f"the inputs hold no usable frame{why}; record them again")
     shares = (100 * counts / counts.sum()).round(2).tolist()
     per_class = dict(zip(teacher.labels.names, shares, strict=False))
-    return {"frames": frames, "labelled": round(100 - shares[IGNORE], 2), "per_class": per_class}
+    labelled = {"frames": frames, "rejected": len(rejected)}
+    return labelled | {"labelled": round(100 - shares[IGNORE], 2), "per_class": per_class}

@@ -18,6 +18,7 @@ import numpy as np
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import nanoseconds
+from vidseg_ros.io.images import is_hidden, natural_order
 from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CITYSCAPES, IGNORE, LabelSet, translation
 
@@ -40,7 +41,8 @@ def cityscapes_frames(folder: Path, labels: LabelSet = CITYSCAPES) -> list[Store
     root, split = folder.parents[1], folder.name
     table = translation(CITYSCAPES, labels)
     frames = []
-    for image in sorted(folder.glob("*/*_leftImg8bit.png")):
+    images = (image for image in folder.glob("*/*_leftImg8bit.png") if not is_hidden(image))
+    for image in sorted(images, key=lambda image: (image.parent.name, natural_order(image))):
         name = re.fullmatch(r"((.+)_\d+)_(\d+)_leftImg8bit", image.stem)
         if name is None:
             raise UserError(f"'{image}' is not named CITY_SEQUENCE_FRAME_leftImg8bit.png as Cityscapes frames are")

@@ -17,6 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.io.frame import DEFAULT_FPS, frame_rate
+from vidseg_ros.io.images import is_hidden
 
 IMAGE_TYPE, COMPRESSED_TYPE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 BAG_SUFFIXES = (".mcap", ".db3", ".db3.zstd", ".mcap.zstd")
@@ -83,7 +84,7 @@ class ImageTopic:
 
 def is_bag(path: Path) -> bool:
     """Tell whether ``path`` is a bag folder, whole or not, or a file of one."""
-    folder = path.is_dir() and any(file.name.endswith(BAG_SUFFIXES) for file in path.iterdir())
+    folder = path.is_dir() and any(f.name.endswith(BAG_SUFFIXES) and not is_hidden(f) for f in path.iterdir())
     return folder or path.name.endswith(BAG_SUFFIXES) or (path / "metadata.yaml").is_file()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -31,17 +32,60 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read an image as RGB, uint8 (H, W, 3). Raises UserError where it is missing or broken."""
-    image = decode_rgb(path.read_bytes()) if path.is_file() else None
+    image = decode_rgb(read_file(path))
     if image is None:
         raise UserError(f"cannot read image '{path}'; it is missing or damaged")
     return image
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; none where it is missing, a dead link or no file. Raises UserError for one that is locked.
+
+    Libraries get bytes, not paths: OpenCV crashes on names that are not UTF-8.
+    """
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}; make it readable") from error
+
+
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of ``folder`` in name order. Raises UserError where there are none."""
-    if not folder.is_dir():
-        raise UserError(f"folder '{folder}' does not exist; name a folder of images")
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+    """Return the images of ``folder`` in natural order: 1, 2, 10. Raises UserError where there are none.
+
+    Dead links are among them, for a frame was there; what ``passed_over`` gives is not.
+    """
+    files = [path for path in _named_like_images(folder) if not _why_no_frame(path)]
     if not files:
         raise UserError(f"folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return files
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Say of each thing in ``folder`` that is named like an image, and is no frame, why."""
+    reasons = ((path, _why_no_frame(path)) for path in _named_like_images(folder))
+    return [f"'{path}' is {reason}, and no frame" for path, reason in reasons if reason]
+
+
+def _named_like_images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"folder '{folder}' does not exist; name a folder of images")
+    return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+
+
+def _why_no_frame(path: Path) -> str:
+    return "hidden" if is_hidden(path) else "a folder" if path.is_dir() else ""
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a file is not meant for people: other programs leave ``._1.png`` beside ``1.png``."""
+    return path.name.startswith(".")
+
+
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """The key that sorts files as people count.
+
+    >>> [path.name for path in sorted(map(Path, ["f10.png", "f2.png", "f1.png"]), key=natural_order)]
+    ['f1.png', 'f2.png', 'f10.png']
+    """
+    parts = re.split(r"(\d+)", path.name)  # text and numbers in turn
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name

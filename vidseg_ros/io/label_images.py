@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.images import is_truncated
+from vidseg_ros.io.images import is_truncated, read_file
 from vidseg_ros.labels import IGNORE, OUTSIDE
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -79,7 +79,7 @@ def coding(known: Mapping[int, int]) -> NDArray[np.uint8]:
 
 def read_label_image(path: Path) -> LabelImage:
     """Read a file. Raises UserError where it is missing, damaged or not of 8 bits."""
-    return decode_label_png(path.read_bytes() if path.is_file() else b"", str(path))
+    return decode_label_png(read_file(path), str(path))
 
 
 def read_labels(path: Path, coded: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

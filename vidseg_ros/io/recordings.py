@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import distinct
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
-from vidseg_ros.io.images import image_files, read_rgb
+from vidseg_ros.io.images import image_files, passed_over, read_rgb
 from vidseg_ros.io.videos import open_video
 
 FRAME_ID = "camera"  # of videos and folders, which name none
@@ -108,12 +105,16 @@ def _of_video(path: Path) -> Recording:
 
 def _of_folder(folder: Path, fps: float) -> Recording:
     files = image_files(folder)
-    frames = lambda: _numbered(((read_rgb(file), file.stem) for file in files), fps)  # noqa: E731
-    return Recording(folder, "", len(files), fps, frames, lambda: (file.stem for file in files))
+    frames, names = (lambda: _folder_frames(folder, files, fps)), (lambda: (file.stem for file in files))
+    return Recording(folder, "", len(files), fps, frames, names)
 
 
-def _numbered(pictures: Iterator[tuple[NDArray[np.uint8], str]], fps: float) -> Iterator[Frame]:
-    """Frames with the stamps of a camera at ``fps`` that begins at 0."""
-    for index, (rgb, name) in enumerate(pictures):
+def _folder_frames(folder: Path, files: Sequence[Path], fps: float) -> Iterator[Frame | BadFrame]:
+    """Frames with the stamps of a camera at ``fps`` that begins at 0; a file that holds no image keeps its place."""
+    for index, file in enumerate(files):
         stamp = nanoseconds(index / fps)
-        yield Frame(rgb, stamp, FRAME_ID, "color", recorded=stamp, name=name)
+        try:
+            yield Frame(read_rgb(file), stamp, FRAME_ID, "color", recorded=stamp, name=file.stem)
+        except UserError as error:
+            yield BadFrame(str(error))
+    yield from map(BadFrame, passed_over(folder))
