@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,30 @@ def distinct(names: Sequence[str]) -> list[str]:
         numbered = (f"{name}_{number}" for number in range(2, len(names) + 2))
         taken[next(free for free in (name, *numbered) if free not in taken)] = None
     return list(taken)
+
+
+def require_apart(output: Path, inputs: Iterable[Path], remedy: str = "name another --output") -> None:
+    """Raise UserError where the folder ``output`` is an input, contains one or lies in one.
+
+    What is written there would be among the frames of the next run, or over them.
+    """
+    for path in inputs:
+        inner, outer = sorted((path.resolve(), output.resolve()), key=lambda one: len(one.parts), reverse=True)
+        if outer == inner or outer in inner.parents:
+            raise UserError(f"output '{output}' is, contains or lies in the input '{path}'; {remedy}")
+
+
+def require_other(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise UserError where the file ``output`` is an input, which it would overwrite."""
+    for path in inputs:
+        if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
+            raise UserError(f"'{output}' is an input and would be overwritten; name another file to write")
+
+
+def require_new(output: Path) -> None:
+    """Raise UserError where the file ``output`` is there, for it may be an input that was meant."""
+    if output.exists():
+        raise UserError(f"'{output}' is there and would be overwritten; name a new file last, or remove it")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

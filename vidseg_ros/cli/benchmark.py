@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, find_checkpoint
 from vidseg_ros.cli.common import (
     CHECKPOINT_HELP,
     CONSOLE,
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     for name in ("rounds", "steps", "frames", "rate"):
         value = getattr(options, name)
         if value is not None and not 0 < value < float("inf"):

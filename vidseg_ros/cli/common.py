@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.table import Table
 from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.files import require_writable, write_atomic
+from vidseg_ros.files import require_other, require_writable, write_atomic
 from vidseg_ros.schema import from_dict
 
 CONSOLE = Console(highlight=False)
@@ -62,9 +62,10 @@ def require_ros() -> None:
         raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
 
 
-def require_writable_json(path: Path | None) -> None:
-    """Say before the work that its figures could not be written."""
+def require_writable_json(path: Path | None, inputs: Iterable[Path] = ()) -> None:
+    """Say before the work that its figures could not be written, or would overwrite one of its inputs."""
     if path is not None:
+        require_other(path, inputs)
         require_writable(path)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     DEFAULT_MODEL_HELP,
@@ -24,6 +25,7 @@ from vidseg_ros.cli.common import (
 )
 from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
@@ -59,11 +61,13 @@ def main(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}; it must be above 0")
+    inputs = [options.input] if options.input else []
     if options.input and options.input.resolve() == (options.output / "bag").resolve():
         raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
+    require_apart(options.output, inputs)
     # say now what is wrong with it, not in the node
     open_model(options.checkpoint, engine_config(options)).close()
-    require_writable_json(options.json)
+    require_writable_json(options.json, [*inputs, find_checkpoint(options.checkpoint)])
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "node.log").touch()

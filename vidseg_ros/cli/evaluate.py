@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -39,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     engine = open_model(options.checkpoint, engine_config(options), CONSOLE.print)
     frames = open_dataset(options.dataset, engine.labels)
     with Progress(console=CONSOLE, transient=True) as bar:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
-from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
+from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
-from vidseg_ros.files import distinct
+from vidseg_ros.files import distinct, require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame
 from vidseg_ros.io.image_messages import BadFrame
 from vidseg_ros.io.recordings import input_name, open_recordings
@@ -68,8 +69,10 @@ def main(options: Namespace) -> None:
     config = PseudoConfig(options.confidence, options.scales, options.flip, options.agreement)
     if options.fps <= 0:
         raise UserError(f"--fps is {options.fps}; it must be above 0")
-    require_writable_json(options.json)
+    require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
     teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
+    for path in options.inputs:
+        require_apart(options.output / PSEUDO if is_cityscapes(path) else options.output, [path])
     counts = np.zeros(IGNORE + 1, np.int64)
     frames, rejected = 0, list[BadFrame]()
     with Progress(console=CONSOLE, transient=True) as bar:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -17,11 +18,12 @@ from vidseg_ros.cli.common import (
     engine_config,
     image_size,
     print_table,
+    require_writable_json,
     write_json,
 )
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.counts import FIGURES
-from vidseg_ros.files import require_writable
+from vidseg_ros.files import require_apart, require_writable
 from vidseg_ros.io.recordings import open_recordings
 from vidseg_ros.labels import LABEL_SETS, LabelSet
 from vidseg_ros.replay.config import ReplayConfig
@@ -73,8 +75,10 @@ def main(options: Namespace) -> None:
     config = _config(options)
     if options.workers < 1:
         raise UserError(f"--workers is {options.workers}; use 1 or more")
-    for path in (options.output / METRICS, *([options.json] if options.json else [])):
-        require_writable(path)
+    labels = [Path(options.labels)] if options.labels and Path(options.labels).is_dir() else []
+    require_apart(options.output, [*options.inputs, *labels])
+    require_writable(options.output / METRICS)
+    require_writable_json(options.json, [*options.inputs, *map(find_checkpoint, config.checkpoints)])
     engines = open_engines(config, CONSOLE.print)  # say now what is wrong with them
     jobs, problems = plan(options.inputs, options.output, config), list[str]()
     try:

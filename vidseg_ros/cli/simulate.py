@@ -11,6 +11,7 @@ from typing import Any
 from rich.progress import Progress
 
 from vidseg_ros.carla.labels import INTERFACES
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     add_engine_arguments,
@@ -61,7 +62,7 @@ def main(options: Namespace) -> None:
     if options.seconds is None:
         options.seconds = SECONDS if options.closed_loop else float("inf")
     require_positive(**{"--seconds": options.seconds})
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     config = street(options.seed, options.size, options.fps, options.weather)
 
     figures = _alone(options, config) if options.closed_loop else _over_ros(options, config)

@@ -7,10 +7,11 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from vidseg_ros.cli.common import CONSOLE
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_other
 from vidseg_ros.schema import load_yaml
 from vidseg_ros.training.config import TrainConfig
 
@@ -34,6 +35,8 @@ def main(options: Namespace) -> None:
         from vidseg_ros.training.trainer import Hardware, train  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"training needs {error.name}; install it with: pip install 'vidseg_ros[train]'") from error
+    weights = [find_checkpoint(options.weights)] if options.weights else []
+    require_other(options.output, [options.config, *weights])
     config = load_yaml(options.config, TrainConfig)
     device = find_device(options.device)
     workers = options.workers

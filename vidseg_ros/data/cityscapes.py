@@ -22,6 +22,7 @@ from vidseg_ros.io.images import is_hidden, natural_order
 from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CITYSCAPES, IGNORE, LabelSet, translation
 
+PSEUDO = "pseudo"  # folder of the labels of a teacher
 IMAGE_FOLDERS = ("leftImg8bit_sequence", "leftImg8bit")
 FPS = 17.0
 LABEL_IDS = 34
@@ -47,7 +48,7 @@ def cityscapes_frames(folder: Path, labels: LabelSet = CITYSCAPES) -> list[Store
         if name is None:
             raise UserError(f"'{image}' is not named CITY_SEQUENCE_FRAME_leftImg8bit.png as Cityscapes frames are")
         stem = f"{split}/{image.parent.name}/{name[1]}_{name[3]}"
-        true, pseudo = root / f"gtFine/{stem}_gtFine_labelIds.png", root / f"pseudo/{stem}_labelTrainIds.png"
+        true, pseudo = root / f"gtFine/{stem}_gtFine_labelIds.png", root / f"{PSEUDO}/{stem}_labelTrainIds.png"
         label = true if true.is_file() else pseudo if pseudo.is_file() else None
         coded = np.take(table, CODING if label == true else TRAIN_IDS)
         frames.append(StoredFrame(image, label, name[1], nanoseconds(int(name[3]) / FPS), coded))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidseg_ros.data.cityscapes import cityscapes_frames
+from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames
 from vidseg_ros.data.recorded_scenes import DESCRIPTION
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
@@ -49,7 +49,7 @@ class CityscapesLabels:
     """Writes ``root``/pseudo/SPLIT/CITY/..._labelTrainIds.png: see ``data.cityscapes``."""
 
     def __init__(self, root: Path, split: str, labels: LabelSet) -> None:
-        self._folder, self._table = root / "pseudo" / split, translation(labels, CITYSCAPES)
+        self._folder, self._table = root / PSEUDO / split, translation(labels, CITYSCAPES)
 
     def save(self, labelled: Labelled) -> None:
         """Write the labels of a frame whose name is CITY/CITY_SEQUENCE_FRAME."""
