@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,14 @@ def is_truncated(data: bytes) -> bool:
     """Tell whether a JPEG or PNG file is cut: decoders fill the missing part with grey and say nothing."""
     tail = data.rstrip(b"\0")[-TAIL:]
     return any(data.startswith(start) and end not in tail for start, end in START_AND_END)
+
+
+def decode_picture(data: bytes) -> NDArray[Any] | None:
+    """Decode an image file as it is: grey (H, W) or BGR (H, W, 3), in its depth; None where it is cut or no image."""
+    if not data or is_truncated(data):
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    return None if image is None else np.asarray(image)
 
 
 def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:

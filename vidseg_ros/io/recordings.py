@@ -11,7 +11,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.files import distinct
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
-from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
+from vidseg_ros.io.image_messages import BadFrame, compressed_picture, find_decoder, raw_picture
 from vidseg_ros.io.images import image_files, passed_over, read_rgb
 from vidseg_ros.io.videos import open_video
 
@@ -88,13 +88,12 @@ def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
     for recorded, data in topic.messages():
         try:
             message = topic.deserialize(data)
-            rgb = compressed_to_rgb(message) if topic.compressed else image_to_rgb(message, decoder)
+            rgb, family = compressed_picture(message) if topic.compressed else raw_picture(message, decoder)
         except UserError as error:
             yield BadFrame(str(error))
             continue
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        kind = "compressed" if topic.compressed else encoding_family(message.encoding)
-        yield Frame(rgb, stamp, message.header.frame_id, kind, recorded=recorded, name=str(stamp))
+        yield Frame(rgb, stamp, message.header.frame_id, family, recorded=recorded, name=str(stamp))
 
 
 def _of_video(path: Path) -> Recording:
