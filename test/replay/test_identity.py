@@ -152,3 +152,14 @@ def test_inputs_of_one_name_become_scenes_of_their_own(drive, checkpoint_file, t
     command = ["pseudo-label", *map(str, paths), "--teacher", str(checkpoint_file), "--output", str(tmp_path / "out")]
     assert main([*command, "--scales", "1", "--no-flip"]) == 0
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["drive", "drive_2"]
+
+
+def test_a_film_that_fails_costs_nothing_else(bag, checkpoint_file, tmp_path, capsys):
+    film = tmp_path / "out/drive/film.mp4"
+    film.mkdir(parents=True)
+    assert main(["replay", *arguments(bag, checkpoint_file, tmp_path / "out", "--labels", "/truth")]) == 0
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["frames"] == FRAMES and metrics["recordings"][0]["complete"] and metrics["miou"] is not None
+    (note,) = metrics["recordings"][0]["notes"]
+    assert f"no film '{film}'" in note and "no film" in (tmp_path / "out/report.html").read_text()
+    assert "no film" in capsys.readouterr().out

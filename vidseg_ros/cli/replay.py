@@ -147,4 +147,6 @@ def _conclude(
     if config.compare:
         print_table(config.compare, {name: metrics["compare"][name] for name in FIGURES})
         CONSOLE.print(summary.verdict)
+    for note in summary.notes:
+        CONSOLE.print(note, soft_wrap=True)
     CONSOLE.print(f"results: {options.output / REPORT}", soft_wrap=True)

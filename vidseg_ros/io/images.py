@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 START_AND_END = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))  # of JPEG and PNG files
@@ -56,6 +57,11 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes() if path.is_file() else b""
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}; make it readable") from error
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write grey (H, W) or BGR (H, W, 3) as a PNG file, whole or not at all. Raises UserError."""
+    write_atomic(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -112,7 +112,8 @@ def _recordings(summary: Summary) -> str:
         counts.append(result.get("repeated", 0))  # of a drive that was judged live: the nodes count them
         state = "whole" if result["complete"] else f"ended early: {result['problem']}"
         rows.append([recorded.name, *map(str, counts), state])
-    return _table(["recording", "frames", "rejected", "resets", "without labels", "repeated stamps", ""], rows)
+    notes = "".join(f'<p class="small">{escape(note)}</p>' for note in summary.notes)
+    return _table(["recording", "frames", "rejected", "resets", "without labels", "repeated stamps", ""], rows) + notes
 
 
 def _over_time(summary: Summary, recorded: Recorded) -> str:

@@ -53,6 +53,7 @@ class Run:
         self.frames = self.unmatched = self.rejected = self.repeated = 0
         self.resets: list[dict[str, Any]] = []
         self.problem = ""
+        self.notes: list[str] = []
 
     def run(self, progress: Callable[[], None]) -> None:
         """Replay all; whatever ends it, results are written."""
@@ -64,6 +65,7 @@ class Run:
                 for frame in self._frames():
                     self._step(frame, outputs)
                     progress()
+            self.notes += [outputs.problem] if outputs.problem else []
             self._require_matches()
             complete = True
         except (UserError, OSError) as error:
@@ -129,6 +131,7 @@ class Run:
             "unmatched": self.unmatched,
             "repeated": self.repeated,
             "resets": self.resets,
+            "notes": self.notes,
         }
         write_result(self.folder, about, self.courses, {"model_ms": self.times})
         if complete:

@@ -60,6 +60,11 @@ class Summary:
         """Whether the difference is real; "" without a second checkpoint."""
         return verdict(self.comparison, *self.checkpoints) if len(self.checkpoints) > 1 else ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What is lacking of what only serves looking."""
+        return [note for recorded in self.recordings for note in recorded.result.get("notes", [])]
+
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds; no time that was measured, so that it is the same each time."""
         figures = [self._figures(number) for number in range(len(self.checkpoints))]
