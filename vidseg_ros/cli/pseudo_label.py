@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from vidseg_ros.io.recordings import input_name, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_video
+from vidseg_ros.schema import not_negative, positive
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
+LARGEST_SCALE = 8  # of the input of a teacher
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
 
 
@@ -40,9 +42,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of such a model (default: %(default)s)")
     parser.add_argument("--topic", action="append", default=[], help="image topic of a bag that has several")
-    parser.add_argument("--fps", type=float, default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)")
     parser.add_argument(
-        "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
+        "--fps", type=positive("--fps"), default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)"
+    )
+    parser.add_argument(
+        "--confidence",
+        type=not_negative("confidence"),
+        default=default.confidence,
+        help="least probability (default: %(default)s)",
     )
     parser.add_argument(
         "--scales",
@@ -58,17 +65,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ArgumentTypeError(f"'{text}' is no list of numbers; write it like 0.75,1,1.25") from error
+    return tuple(map(positive("scales", most=LARGEST_SCALE), text.split(",")))
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
     config = PseudoConfig(options.confidence, options.scales, options.flip, options.agreement)
-    if options.fps <= 0:
-        raise UserError(f"--fps is {options.fps}; it must be above 0")
     require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
     teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
     for path in options.inputs:
