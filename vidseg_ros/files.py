@@ -52,24 +52,18 @@ def require_new(output: Path) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` through a temporary file beside it. Raises UserError where that cannot be done."""
-    try:
-        with _temporary_beside(path) as temporary:
-            temporary.write(data)
-            temporary.flush()
-            os.fsync(temporary.fileno())
-            Path(temporary.name).chmod(0o644)
-            Path(temporary.name).rename(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with writing(path), _temporary_beside(path) as temporary:
+        temporary.write(data)
+        temporary.flush()
+        os.fsync(temporary.fileno())
+        Path(temporary.name).chmod(0o644)
+        Path(temporary.name).rename(path)
 
 
 def require_writable(path: Path) -> None:
     """Raise UserError where ``write_atomic`` could not write ``path``; for asking before long work."""
-    try:
-        with _temporary_beside(path):
-            pass
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with writing(path), _temporary_beside(path):
+        pass
 
 
 @contextmanager
@@ -85,5 +79,10 @@ def _temporary_beside(path: Path) -> Iterator[IO[bytes]]:
             Path(temporary.name).unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write '{path}': {error.strerror}; name a writable place with free space")
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name ``path`` in what goes wrong while it is written: a full disk does not. Raises UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror}; name a writable place with free space") from error

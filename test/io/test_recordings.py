@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import Frame, discontinuity, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame
@@ -103,3 +104,15 @@ def test_a_hidden_bag_makes_no_bag_of_a_folder(tmp_path):
     folder = write_frames(tmp_path / "f", ["1.png"])
     (folder / "._drive.mcap").touch()
     assert len(list(open_recordings(folder)[0].frames())) == 1
+
+
+def test_the_folder_of_a_data_set_is_answered_by_that_of_its_frames(tmp_path):
+    tmp_path = tmp_path / "data/val"
+    (tmp_path / "notes").mkdir(parents=True)
+    write_frames(tmp_path / "frames", ["1.png"])
+    with pytest.raises(UserError, match=f"holds no images .*; name one of its folders: '{tmp_path}/frames'$"):
+        open_recordings(tmp_path)
+    with pytest.raises(UserError, match=f"folder '{tmp_path}/frames/frames' does not exist; name '{tmp_path}'$"):
+        camvid_frames(tmp_path / "frames")
+    with pytest.raises(UserError, match=f"folder '.*/frames' does not exist; name '{tmp_path}'$"):
+        camvid_frames(tmp_path.parent)

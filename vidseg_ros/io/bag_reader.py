@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from vidseg_ros.errors import UserError, describe
+from vidseg_ros.io.bag_files import BAG_SUFFIXES, METADATA, open_bag, unreadable
 from vidseg_ros.io.frame import DEFAULT_FPS, frame_rate
-from vidseg_ros.io.images import is_hidden
+from vidseg_ros.io.images import is_hidden, read_file
 
 IMAGE_TYPE, COMPRESSED_TYPE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-BAG_SUFFIXES = (".mcap", ".db3", ".db3.zstd", ".mcap.zstd")
 TYPES = get_typestore(Stores.ROS2_JAZZY)
+ROS1 = b"#ROSBAG"  # begins a bag of ROS 1
 RATED = 100  # messages at the beginning of a topic that tell its rate
 STAMP_START, STAMP_END = 4, 12  # of a serialised message that begins with a header, behind its encapsulation
 
@@ -48,12 +48,16 @@ class ImageTopic:
         """
         read = 0
         try:
-            with Reader(self.path) as reader:
-                connections = [c for c in reader.connections if (c.topic, c.msgtype) == (self.topic, self.message_type)]
-                for read, (_, recorded, data) in enumerate(reader.messages(connections), 1):  # noqa: B007
+            with open_bag(self.path) as (bag, problem):
+                connections = [c for c in bag.connections if (c.topic, c.msgtype) == (self.topic, self.message_type)]
+                for read, (_, recorded, data) in enumerate(bag.messages(connections), 1):  # noqa: B007
                     yield recorded, bytes(data)
+        except UserError:
+            raise
         except Exception as error:  # what a damaged file makes the libraries raise is anybody's guess
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
+        if problem:
+            raise unreadable(self.path, problem)
         if read < self.count:
             raise UserError(
                 f"bag '{self.path}' is damaged: {read} of {self.count} messages of '{self.topic}' can be read; "
@@ -85,16 +89,20 @@ class ImageTopic:
 def is_bag(path: Path) -> bool:
     """Tell whether ``path`` is a bag folder, whole or not, or a file of one."""
     folder = path.is_dir() and any(f.name.endswith(BAG_SUFFIXES) and not is_hidden(f) for f in path.iterdir())
-    return folder or path.name.endswith(BAG_SUFFIXES) or (path / "metadata.yaml").is_file()
+    return folder or path.name.endswith(BAG_SUFFIXES) or (path / METADATA).is_file()
+
+
+def require_no_ros1_bag(path: Path) -> None:
+    """Raise UserError where ``path`` is a bag of ROS 1."""
+    if path.is_file() and path.suffix == ".bag" and read_file(path, len(ROS1)) == ROS1:
+        target = path.with_suffix("")
+        raise UserError(f"'{path}' is a ROS 1 bag; convert it: rosbags-convert --src {path} --dst {target}")
 
 
 def image_topics(path: Path, topics: Sequence[str] = ()) -> list[ImageTopic]:
     """Open a bag on its only image topic, or on ``topics``, once each. Raises UserError, which lists what there is."""
-    try:
-        with Reader(path) as reader:
-            connections = list(reader.connections)
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    with open_bag(path) as (bag, _):
+        connections = list(bag.connections)
     images = _by_topic(path, connections)
     chosen = list(dict.fromkeys(topics)) or (list(images) if len(images) == 1 else [])
     missing = [topic for topic in chosen if topic not in images]
@@ -130,7 +138,3 @@ def _ambiguous(
     if missing:
         return UserError(f"bag '{path}' has no image topic '{missing[0]}'; name one with --topic (here: {here})")
     return UserError(f"bag '{path}' has {len(images)} image topics; name one with --topic (here: {here})")
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"cannot read bag '{path}': {describe(error)}; try 'ros2 bag reindex' on it")

@@ -48,13 +48,16 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return image
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a file; none where it is missing, a dead link or no file. Raises UserError for one that is locked.
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, at ``most`` so many; none where it is missing, a dead link or no file.
 
-    Libraries get bytes, not paths: OpenCV crashes on names that are not UTF-8.
+    Raises UserError for one that must not be read. OpenCV gets bytes, for it crashes on names that are not UTF-8.
     """
     try:
-        return path.read_bytes() if path.is_file() else b""
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}; make it readable") from error
 
@@ -71,8 +74,15 @@ def image_files(folder: Path) -> list[Path]:
     """
     files = [path for path in _named_like_images(folder) if not _why_no_frame(path)]
     if not files:
-        raise UserError(f"folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise UserError(f"folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)}){_instead(folder)}")
     return files
+
+
+def _instead(folder: Path) -> str:
+    """Name the folders in ``folder`` that hold images: that of a data set is often given for its frames."""
+    inner = sorted((path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)), key=natural_order)
+    found = [f"'{path}'" for path in inner if any(not _why_no_frame(image) for image in _named_like_images(path))]
+    return f"; name one of its folders: {', '.join(found[:3])}" if found else ""
 
 
 def passed_over(folder: Path) -> list[str]:

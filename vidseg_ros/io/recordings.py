@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import distinct
-from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
+from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag, require_no_ros1_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_picture, find_decoder, raw_picture
 from vidseg_ros.io.images import image_files, passed_over, read_rgb
@@ -39,6 +39,7 @@ def open_recordings(path: Path, topics: Sequence[str] = (), fps: float = DEFAULT
     """Open a bag (its only camera, or all ``topics``), a video, or a folder of images at ``fps``. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
+    require_no_ros1_bag(path)
     if is_bag(path):
         found = image_topics(path, topics)
         names = camera_names([topic.topic for topic in found]) if len(found) > 1 else [""]
