@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 from vidseg_ros import __version__
@@ -37,6 +38,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     overview = Parser("vidseg", description="Temporally consistent semantic segmentation.")
     overview.add_argument("--version", action="version", version=__version__)
     verbs = overview.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -198,5 +198,5 @@ def write_report(title: str, summary: Summary, folder: Path) -> dict[str, Any]:
     for name, values in ((METRICS, metrics), (LATENCY, summary.latency())):
         write_atomic(folder / name, (json.dumps(values, indent=2) + "\n").encode())
     for name, page in ((TIMES, times(summary)), (REPORT, report(title, summary))):
-        write_atomic(folder / name, page.encode())
+        write_atomic(folder / name, page.encode(errors="backslashreplace"))  # names need not be text
     return metrics
