@@ -25,8 +25,9 @@ setup(
         ),
     ],
     install_requires=[
+        "av>=14",  # the time of each frame of a video, which OpenCV does not tell
         "numpy>=1.26",  # arrays
-        "opencv-python-headless>=4.6",  # resizing, colouring, image and video files
+        "opencv-python-headless>=4.6",  # resizing, colouring, image files
         "pyyaml>=6",  # configuration files
         "rich>=13",  # tables and progress
         "rosbags>=0.10",  # bags without ROS

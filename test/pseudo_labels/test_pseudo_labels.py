@@ -198,3 +198,15 @@ def test_bad_input_is_one_line(options, text, checkpoint_file, tmp_path, capsys)
     assert main([*command, *options]) == 2
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
+
+
+def test_frames_that_hold_no_image_are_counted(checkpoint_file, drive, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index, frame in enumerate(drive[:3]):
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), frame.rgb[..., ::-1])
+    (tmp_path / "images/1.png").write_bytes(b"")
+    figures = tmp_path / "figures.json"
+    command = ["pseudo-label", str(tmp_path / "images"), "--teacher", str(checkpoint_file), "--json", str(figures)]
+    assert main([*command, "--output", str(tmp_path / "out"), "--scales", "1", "--no-flip"]) == 0
+    told = json.loads(figures.read_text())
+    assert (told["frames"], told["rejected"]) == (2, 1)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
     add_engine_arguments,
     engine_config,
-    image_size,
     print_table,
     require_writable_json,
     write_json,
@@ -22,6 +22,7 @@ from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import open_model
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.labels import LABEL_SETS, find_label_set
+from vidseg_ros.schema import image_size
 from vidseg_ros.stream import StreamConfig
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
@@ -47,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     engine = open_model(options.checkpoint, engine_config(options), CONSOLE.print)
     labels = find_label_set(options.label_set) if options.label_set else engine.labels
     frames, config = open_dataset(options.dataset, labels), StreamConfig(size=options.size)
