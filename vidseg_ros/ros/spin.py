@@ -8,9 +8,10 @@ from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 
 from vidseg_ros.errors import UserError
+from vidseg_ros.ros.executor import EnduringExecutor
 from vidseg_ros.ros.transport import use_large_image_transport
 
 
@@ -50,7 +51,7 @@ def run(
     """
 
     def spin(node: Any) -> None:
-        executor = SingleThreadedExecutor()  # before the node speaks: an interrupt while it is made leaves a traceback
+        executor = EnduringExecutor()  # before the node speaks: an interrupt while it is made leaves a traceback
         executor.add_node(node)
         kept.append(executor)
         begin(node)
