@@ -67,7 +67,8 @@ class SegmentationNode(LifecycleNode):
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
             self._problem = describe(error)
-            self.get_logger().error(f"cannot configure: {self._problem}")
+            if self.context.ok():  # else a signal has shut rclpy down, and nothing is wrong
+                self.get_logger().error(f"cannot configure: {self._problem}")
             return TransitionCallbackReturn.FAILURE
         self._problem = ""
         return TransitionCallbackReturn.SUCCESS
