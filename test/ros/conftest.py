@@ -90,7 +90,7 @@ def start(checkpoint_file):
     """Start a node with parameters, and clients for it, all spun and destroyed for the test."""
     running = []
 
-    def start_node(activate=True, **parameters):
+    def start_node(activate=True, warm=True, **parameters):
         values = {"model": str(checkpoint_file), "device": "cpu", "diagnostics_period": 0.1} | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = SegmentationNode(parameter_overrides=overrides)
@@ -101,6 +101,8 @@ def start(checkpoint_file):
         running.append((node, executor, thread, []))
         if activate:
             node.autostart()
+        if warm and node._warm_up:
+            node._warm_up._thread.join()
         return node
 
     def start_client(*args, **kwargs):

@@ -9,7 +9,6 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -24,6 +23,7 @@ from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_param
 from vidseg_ros.ros.segmentation.camera import Camera, Received
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
+from vidseg_ros.ros.segmentation.warm_up import WarmUp
 from vidseg_ros.ros.spin import run
 from vidseg_ros.stream import Segmentation, segment_together
 
@@ -45,6 +45,7 @@ class SegmentationNode(LifecycleNode):
         declare_parameters(self, Parameters)
         self._engine: Engine | None = None
         self._cameras: dict[str, Camera] = {}
+        self._warm_up: WarmUp | None = None
         self._label_info: Any = None
         self._worker: Thread | None = None
         self._queue: KeepLastQueue[str, Received] = KeepLastQueue()
@@ -81,13 +82,8 @@ class SegmentationNode(LifecycleNode):
             camera = self._cameras[name] = Camera(self, name, engine, parameters)
             camera.create_topics(partial(self._on_image, name))
         self._label_info = publish_label_info(self, engine.labels)
-        self._warm_up(parameters, engine)
-
-    def _warm_up(self, parameters: Parameters, engine: Engine) -> None:
-        """Take the first, slow step before the first image comes."""
-        width, height = parameters.stream.size or engine.input_size
-        batch = len(self._cameras)
-        engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch)
+        size = parameters.stream.size or engine.input_size
+        self._warm_up = WarmUp(engine, size, len(self._cameras), self.get_logger().warning)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""
@@ -126,14 +122,21 @@ class SegmentationNode(LifecycleNode):
             self._worker.join()
             self._worker = None
 
+    def destroy_node(self) -> None:
+        """Leave no thread behind."""
+        self._release()
+        super().destroy_node()
+
     def _release(self) -> None:
+        if self._warm_up is not None:
+            self._warm_up.stop()
         for camera in self._cameras.values():
             camera.destroy()
         if self._label_info is not None:
             self.destroy_publisher(self._label_info)
         if self._engine is not None:
             self._engine.close()
-        self._cameras, self._engine, self._label_info = {}, None, None
+        self._cameras, self._engine, self._warm_up, self._label_info = {}, None, None, None
         self._problem = "not configured"
 
     # -- from image message to label message
@@ -166,13 +169,16 @@ class SegmentationNode(LifecycleNode):
         """Run the network; a step that fails rejects all its frames and leaves no memory."""
         cameras = [camera for camera, *_ in jobs]
         try:
-            confidence = any(camera.wants("confidence") for camera in cameras)
+            confidence = any(camera.wants("confidence") for camera in cameras) and self._has_confidence(len(jobs))
             return segment_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
         except Exception as error:  # out of memory, a lost GPU, ...
             for camera in cameras:
                 camera.reject(error)
                 camera.reset("the step failed")
             return []
+
+    def _has_confidence(self, batch: int) -> bool:
+        return self._warm_up is not None and self._warm_up.has_confidence(batch)
 
     # -- services and diagnostics
 
