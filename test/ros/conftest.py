@@ -90,10 +90,10 @@ def start(checkpoint_file):
     """Start a node with parameters, and clients for it, all spun and destroyed for the test."""
     running = []
 
-    def start_node(activate=True, warm=True, **parameters):
+    def start_node(activate=True, warm=True, cli_args=None, **parameters):
         values = {"model": str(checkpoint_file), "device": "cpu", "diagnostics_period": 0.1} | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = SegmentationNode(parameter_overrides=overrides)
+        node = SegmentationNode(parameter_overrides=overrides, cli_args=cli_args)
         executor = EnduringExecutor()
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin)

@@ -58,7 +58,7 @@ def line_with(process, text):
 @pytest.mark.parametrize("signals", [1, 2])
 def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals):
     process = start_process("-p", f"model:={checkpoint_file}")
-    line_with(process, "segmenting image")
+    line_with(process, "segmenting /")
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -68,7 +68,7 @@ def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals
 
 def test_interrupt_while_frames_flow_is_clean(start_process, checkpoint_file):
     process = start_process("-p", f"model:={checkpoint_file}", "-r", "__ns:=/flow")
-    line_with(process, "segmenting image")
+    line_with(process, "segmenting /")
     camera = rclpy.create_node("camera", namespace="/flow")
     publisher = camera.create_publisher(Image, "image", 1)
     answers = []

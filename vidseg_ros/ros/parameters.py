@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 
 from vidseg_ros.engines.config import ENGINE_PRECISIONS, ENGINES, EngineConfig
@@ -84,9 +85,15 @@ def _descriptor(about: Any, kind: object) -> ParameterDescriptor:
 
 def read_parameters(node: Node, cls: type[T]) -> T:
     """Read and check the current values of what was declared. Raises UserError."""
-    names = (item.name for item in fields(cls))  # type: ignore[arg-type]
-    return cls(**{name: _plain(node.get_parameter(name).value) for name in names})
+    return cls(**{item.name: _value(node, item) for item in fields(cls)})  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def _value(node: Node, item: Field[Any]) -> Any:
+    """The value of a parameter; an empty list of YAML has no type, and reaches rclpy as none."""
+    try:
+        value = node.get_parameter(item.name).value
+    except ParameterUninitializedException:
+        if not str(item.type).startswith("list"):
+            raise
+        value = []
     return value if isinstance(value, str | bool | int | float) else list(value)
