@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from vidseg_ros.ros.transport import ADVICE
+
 WINDOW = 200  # latest frames of which the percentiles are taken
 ONLY_CAMERA = "camera"  # what a camera without a name is called
 TIMES = ("queue_ms", "read_ms", "step_ms", "model_ms", "publish_ms", "total_ms")
@@ -15,7 +17,6 @@ TIMES = ("queue_ms", "read_ms", "step_ms", "model_ms", "publish_ms", "total_ms")
 network alone; building and sending messages; all of it from the arrival of the message."""
 
 
-LARGE = "large ones need the transport profile"
 RECENT, MANY = 20, 5  # frames, and how many of them may not reset the state: little memory would be left
 
 
@@ -73,7 +74,7 @@ class Reporter:
         if not publishers:
             return f"nobody publishes {self._topic}; check its name and QoS"
         if not received:
-            return f"no new image on {self._topic}; {LARGE}"
+            return f"no new image on {self._topic}; {ADVICE}"
         if publishers > 1:
             return f"{publishers} publishers on {self._topic}; each camera needs a topic of its own"
         if (resets := sum(statistics.recent)) >= MANY:
