@@ -16,6 +16,7 @@ from rclpy.executors import ExternalShutdownException
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.executor import SHUT_DOWN, EnduringExecutor, RCLError
+from vidseg_ros.ros.parameters import usage, warn_of_unknown
 from vidseg_ros.ros.transport import use_large_image_transport
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,6 +37,7 @@ def work(make: Callable[[], Any], task: Callable[[Any], None], arguments: list[s
         start_rclpy(arguments)
         executor = EnduringExecutor()  # kept until rclpy is shut down: its signal thread may yet wake it
         node = make()
+        warn_of_unknown(node)
         executor.add_node(node)
         task(node)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -96,13 +98,17 @@ def _collected_stderr() -> Iterator[None]:
 def run(
     make: Callable[[], Any],
     name: str,
+    parameters: type[Any],
     arguments: list[str] | None = None,
     begin: Callable[[Any], None] = lambda node: None,
 ) -> int:
     """Make a node, let it ``begin``, spin it and let it ``finish``; returns the exit code.
 
-    Bad input is one line and exit code 2.
+    Bad input is one line and exit code 2; ``--help`` names the ``parameters``, a dataclass.
     """
+    if _asks_for_help(sys.argv if arguments is None else arguments):
+        print(usage(name, parameters))  # noqa: T201
+        return 0
 
     def spin(node: Any) -> None:
         begin(node)
@@ -116,3 +122,8 @@ def run(
         rclpy.logging.get_logger(name).fatal(line)
         return 2
     return 0
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    return not {"-h", "--help"}.isdisjoint(own[1:])

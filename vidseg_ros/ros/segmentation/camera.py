@@ -122,7 +122,6 @@ class Camera:
         else:
             rgb, family = image_to_rgb(message, decoder), encoding_family(message.encoding)
         if self.reset_requested:
-            self.reset_requested = False
             self.reset("service called")
         self._skipped = None
         received.laps.append(time.perf_counter())
@@ -160,6 +159,7 @@ class Camera:
 
     def reset(self, reason: str) -> None:
         """Forget the past; for the thread that runs the stream."""
+        self.reset_requested = False
         self.stream.reset()
         self._note_reset(reason)
 

@@ -183,10 +183,12 @@ class SegmentationNode(LifecycleNode):
     # -- services and diagnostics
 
     def _on_reset_state(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._worker is not None, "the past is forgotten"
+        if not response.success:
+            response.message = self._problem or "not active: there is no past"
+            return response
         for camera in self._cameras.values():
             camera.reset_requested = True  # done by the worker, before the next frame
-        response.success = bool(self._cameras)
-        response.message = "the past is forgotten" if self._cameras else self._problem
         return response
 
     def _report(self) -> None:
@@ -211,7 +213,7 @@ class SegmentationNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    return run(SegmentationNode, "segmentation", arguments, SegmentationNode.autostart)
+    return run(SegmentationNode, "segmentation", Parameters, arguments, SegmentationNode.autostart)
 
 
 if __name__ == "__main__":
