@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "vidseg_ros"
 SHARE = f"share/{NAME}"
+PROFILES = [f"{NAME}/ros/fastdds.xml", f"{NAME}/ros/fastdds_large.xml"]
 
 setup(
     name=NAME,
@@ -16,7 +17,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
         (f"{SHARE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
-        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), f"{NAME}/ros/fastdds.xml"]),
+        (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), *PROFILES]),
         (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
         # pip installs console scripts into bin/; `ros2 run` and launch look here
         (
