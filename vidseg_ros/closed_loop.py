@@ -19,6 +19,7 @@ from vidseg_ros.evaluation.scores import Scores
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID, LabelSet, translation
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import FrameStream
 
@@ -62,7 +63,7 @@ class Flicker:
     labels = CAMVID
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._rng = seeded_rng(seed)
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Spoil the labels."""
