@@ -18,7 +18,7 @@ from vidseg_ros.io.image_messages import BadFrame
 from vidseg_ros.io.recordings import open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
-from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_video
+from vidseg_ros.pseudo_labels.writing import CityscapesLabels, SceneWriter, cityscapes_video
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
@@ -94,7 +94,7 @@ def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame
             continue
         for recording in open_recordings(path, options.topic, options.fps):
             name = "_".join(part for part in (path.stem, recording.camera) if part)
-            scenes = Scenes(options.output, name, recording.fps, teacher.labels)
+            scenes = SceneWriter(options.output, name, recording.fps, teacher.labels)
             usable = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
             yield usable, scenes.save, recording.count
 
