@@ -23,7 +23,7 @@ TOLERANCE = 10**6  # nanoseconds between the stamps of an image and its labels: 
 LOOK_AHEAD = 64  # label messages that may wait for their image
 
 
-class Truth(Protocol):
+class GroundTruth(Protocol):
     """Knows the labels of frames."""
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
@@ -120,7 +120,7 @@ class LabelFolder:
         return self._reading.decode(np.asarray(pixels, np.uint8), frame, str(file))
 
 
-def open_truth(labels: str, recording: Recording, reading: Reading) -> Truth | None:
+def open_truth(labels: str, recording: Recording, reading: Reading) -> GroundTruth | None:
     """Open the label topic or folder that ``labels`` names; "" is no ground truth. Raises UserError."""
     if not labels:
         return None
