@@ -29,7 +29,7 @@ COURSE = "course"  # folder of what the report is made of
 MARK = MARKS[0]
 
 
-class Live:
+class OnlineEvaluator:
     """Takes labels and their ground truth, frame by frame; ``reported`` keeps what a report needs, in bounded memory.
 
     No optical flow: it takes longer than a frame lasts. What follows the flow is measured by a replay of a bag.
