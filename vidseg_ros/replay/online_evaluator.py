@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
 from vidseg_ros.evaluation.scores import Scores
-from vidseg_ros.evaluation.worst_frames import Look
+from vidseg_ros.evaluation.worst_frames import SegmentedFrame
 from vidseg_ros.io.frame import Frame, discontinuity
 from vidseg_ros.io.pictures import blend
 from vidseg_ros.labels import LabelSet
@@ -74,8 +74,8 @@ class OnlineEvaluator:
             self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reason})
             self._scores.begin()
         if self._course is not None:
-            look = Look(labels, overlay, truth)
-            self._course.add(self.frames, seconds, look, motion=None, begins=bool(reason))
+            segmented = SegmentedFrame(labels, overlay, truth)
+            self._course.add(self.frames, seconds, segmented, motion=None, begins=bool(reason))
         self._scores.add(labels, truth)
         return reason
 
