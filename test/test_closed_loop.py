@@ -7,7 +7,7 @@ import pytest
 
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.main import main
-from vidseg_ros.closed_loop import DELAY, Flicker, Network, Truth, drive_by_labels, street
+from vidseg_ros.closed_loop import DELAY, FlickeringLabels, NetworkLabels, TrueLabels, drive_by_labels, street
 from vidseg_ros.engines import open_engine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
@@ -23,7 +23,7 @@ def config(seed):
 
 @pytest.fixture(scope="module")
 def truth():
-    return {seed: drive_by_labels(Truth(), SECONDS, config(seed)) for seed in SEEDS}
+    return {seed: drive_by_labels(TrueLabels(), SECONDS, config(seed)) for seed in SEEDS}
 
 
 def stays_in_lane(figures):
@@ -38,12 +38,12 @@ def test_true_labels_keep_the_lane(truth):
 
 def test_the_shipped_checkpoint_keeps_the_lane():
     engine = open_engine(load_checkpoint(), EngineConfig(device="cpu"))
-    assert stays_in_lane(drive_by_labels(Network(engine), SECONDS, config(1)))
+    assert stays_in_lane(drive_by_labels(NetworkLabels(engine), SECONDS, config(1)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_late_labels_drive_worse(truth, seed):
-    late = drive_by_labels(Truth(DELAY), SECONDS, config(seed))
+    late = drive_by_labels(TrueLabels(DELAY), SECONDS, config(seed))
     assert late["in_lane"] < 90
     assert late["cross_track_m"]["p95"] > 2 * truth[seed]["cross_track_m"]["p95"]
     assert late["miou"] < 90
@@ -51,18 +51,18 @@ def test_late_labels_drive_worse(truth, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_flickering_labels_drive_worse(truth, seed):
-    flickering = drive_by_labels(Flicker(seed), SECONDS, config(seed))
+    flickering = drive_by_labels(FlickeringLabels(seed), SECONDS, config(seed))
     assert flickering["completed_m"] < 0.5 * truth[seed]["completed_m"]  # it brakes for people who are not there
     assert flickering["cons"] < 90
 
 
 def test_the_same_seed_gives_the_same_figures():
-    assert len({json.dumps(drive_by_labels(Flicker(3), 2.0, config(3))) for _ in range(2)}) == 1
+    assert len({json.dumps(drive_by_labels(FlickeringLabels(3), 2.0, config(3))) for _ in range(2)}) == 1
 
 
 def test_delayed_labels_are_those_of_an_older_picture():
     world = StreetWorld(StreetWorldConfig(width=64, height=48, fps=10))
-    frames, source = [world.frame(index) for index in range(8)], Truth(0.3)
+    frames, source = [world.frame(index) for index in range(8)], TrueLabels(0.3)
     answers = [source.look(frame) for frame in frames]
     assert answers[:3] == [None] * 3
     for index in range(3, 8):
@@ -72,7 +72,7 @@ def test_delayed_labels_are_those_of_an_older_picture():
 
 
 def test_flicker_spoils_some_blocks_anew_in_each_frame():
-    frame, source = StreetWorld(StreetWorldConfig(width=160, height=128)).frame(0), Flicker(0)
+    frame, source = StreetWorld(StreetWorldConfig(width=160, height=128)).frame(0), FlickeringLabels(0)
     first, second = (source.look(frame)[0] for _ in range(2))
     assert 0.1 < np.mean(first != frame.labels) < 0.4
     assert np.mean(first != second) > 0.1

@@ -19,6 +19,7 @@ from vidseg_ros.evaluation.scores import Scores
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID, LabelSet, translation
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import FrameStream
 
@@ -40,7 +41,7 @@ class LabelSource(Protocol):
 
 
 @dataclass
-class Truth:
+class TrueLabels:
     """The exact labels, ``delay`` seconds late."""
 
     delay: float = 0.0
@@ -56,13 +57,13 @@ class Truth:
         return None if due is None else (due.labels, due.stamp)
 
 
-class Flicker:
+class FlickeringLabels:
     """The exact labels, but in each frame some blocks of the picture hold a class drawn by lot."""
 
     labels = CAMVID
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._rng = seeded_rng(seed)
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Spoil the labels."""
@@ -75,7 +76,7 @@ class Flicker:
         return np.where(spoilt > 0, drawn, frame.labels).astype(np.uint8), frame.stamp
 
 
-class Network:
+class NetworkLabels:
     """What a network says, through the stream that the node runs."""
 
     def __init__(self, engine: Engine) -> None:
@@ -91,10 +92,10 @@ def label_source(kind: str, seed: int, open_network: Callable[[], Engine]) -> It
     """Open the source of one of KINDS; only ``node`` needs a network."""
     if kind == "node":
         engine = open_network()
-        yield Network(engine)
+        yield NetworkLabels(engine)
         engine.close()
     else:
-        yield Flicker(seed) if kind == "flicker" else Truth(DELAY if kind == "delayed" else 0.0)
+        yield FlickeringLabels(seed) if kind == "flicker" else TrueLabels(DELAY if kind == "delayed" else 0.0)
 
 
 def drive_by_labels(

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from vidseg_ros.driving.class_roles import ClassRoles
 from vidseg_ros.driving.control import FULL_STOP
 from vidseg_ros.driving.driver import Driver, DriverConfig
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.driving.lane import LaneFinder
 from vidseg_ros.driving.obstacles import Corridor, free_distance
 from vidseg_ros.driving.pid import Gains, Pid
-from vidseg_ros.driving.scene import Meaning
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES
 
@@ -71,7 +71,7 @@ def test_a_camera_without_intrinsics_is_refused():
     ("offset", "half", "slope", "bend"), [(1.65, 3.8, 0, 0), (1.2, 5.2, 0.05, 0), (2.0, 4, 0, 0.005)]
 )
 def test_the_middle_line_is_found(offset, half, slope, bend):
-    finder = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE)
+    finder = LaneFinder(CAMERA, ClassRoles.of(CAMVID), LANE)
     image = street(offset, half, slope, bend)
     for _ in range(30):
         middle = finder.find(image)
@@ -82,7 +82,7 @@ def test_the_middle_line_is_found(offset, half, slope, bend):
 
 
 def test_without_road_the_last_line_stays():
-    finder = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE)
+    finder = LaneFinder(CAMERA, ClassRoles.of(CAMVID), LANE)
     before = [finder.find(street()) for _ in range(10)][-1]
     after = finder.find(np.full((HEIGHT, WIDTH), 255, np.uint8))
     assert after.edges == 0
@@ -90,7 +90,7 @@ def test_without_road_the_last_line_stays():
 
 
 def test_what_the_camera_moves_is_taken_off_the_line():
-    finder = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE)
+    finder = LaneFinder(CAMERA, ClassRoles.of(CAMVID), LANE)
     before = [finder.find(street(bend=0.004)) for _ in range(20)][-1]
     finder.move(2.0, 0.0)
     after = finder.find(np.full((HEIGHT, WIDTH), 255, np.uint8))
@@ -100,9 +100,9 @@ def test_what_the_camera_moves_is_taken_off_the_line():
 @pytest.mark.parametrize("kind", ["car", "pedestrian"])
 @pytest.mark.parametrize("ahead", [8.0, 15.0, 25.0])
 def test_the_way_is_free_until_somebody_is_in_it(kind, ahead):
-    finder, meaning = LaneFinder(CAMERA, Meaning.of(CAMVID), LANE), Meaning.of(CAMVID)
+    finder, roles = LaneFinder(CAMERA, ClassRoles.of(CAMVID), LANE), ClassRoles.of(CAMVID)
     middle = finder.find(street())
-    table = meaning.vehicles if kind == "car" else meaning.people
+    table = roles.vehicles if kind == "car" else roles.people
     width = 1.8 if kind == "car" else 0.5
 
     def free(image):

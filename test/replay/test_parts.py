@@ -21,7 +21,7 @@ from vidseg_ros.evaluation.counts import (
     total,
 )
 from vidseg_ros.evaluation.scores import VideoScores
-from vidseg_ros.evaluation.worst_frames import APART, KEPT, Look, WorstFrames, inconsistency
+from vidseg_ros.evaluation.worst_frames import APART, KEPT, SegmentedFrame, WorstFrames, inconsistency
 from vidseg_ros.flow.motion import Motion, visible
 from vidseg_ros.io.label_images import LabelImage
 from vidseg_ros.io.recordings import camera_name, open_recordings
@@ -188,24 +188,24 @@ def test_names_of_cameras(topic, name):
     assert camera_name(topic) == name
 
 
-def look(labels, truth=None):
+def segmented(labels, truth=None):
     labels = np.asarray(labels, np.uint8)
     truth = None if truth is None else np.asarray(truth, np.uint8)
-    return Look(labels, np.zeros((*labels.shape, 3), np.uint8), truth)
+    return SegmentedFrame(labels, np.zeros((*labels.shape, 3), np.uint8), truth)
 
 
 def test_inconsistency_is_figure_three_of_the_paper():
     """With truth: a change is free where the truth changes or is unknown. Without: where the flow cannot see."""
-    before, now = look([[0, 0, 0, 0]], [[0, 0, 0, 0]]), look([[0, 1, 1, 1]], [[0, 0, 1, IGNORE]])
+    before, now = segmented([[0, 0, 0, 0]], [[0, 0, 0, 0]]), segmented([[0, 1, 1, 1]], [[0, 0, 1, IGNORE]])
     still = Motion(torch.zeros(1, 4, 2), torch.tensor([[True, True, False, True]]))
     changed, free = inconsistency(before, now, still)
     assert (changed.tolist(), free.tolist()) == ([[False, True, True, True]], [[False, False, True, True]])
-    changed, free = inconsistency(look([[0, 0, 0, 0]]), look([[0, 1, 1, 1]]), still)
+    changed, free = inconsistency(segmented([[0, 0, 0, 0]]), segmented([[0, 1, 1, 1]]), still)
     assert (changed.tolist(), free.tolist()) == ([[False, True, True, True]], [[False, False, True, False]])
 
 
 def test_labels_that_move_with_the_picture_are_consistent():
-    before, now = look([[0, 1, 2, 3]]), look([[9, 0, 1, 2]])
+    before, now = segmented([[0, 1, 2, 3]]), segmented([[9, 0, 1, 2]])
     flow = torch.tensor([1.0, 0.0]).expand(1, 4, 2)
     changed, free = inconsistency(before, now, Motion(flow, visible(flow, -flow)))
     assert not (changed & ~free).any()
@@ -214,16 +214,16 @@ def test_labels_that_move_with_the_picture_are_consistent():
 def test_the_worst_moments_are_kept_and_lie_apart():
     random = np.random.default_rng(0)
     shares = random.permutation(200) / 200
-    moments = WorstFrames()
+    worst = WorstFrames()
     still = Motion(torch.zeros(1, 200, 2), torch.ones(1, 200, dtype=torch.bool))
     for frame, share in enumerate(shares):
         now = (np.arange(200) < round(200 * share)).astype(np.uint8)[None]
-        moments.consider(frame, frame / 15, look(np.zeros((1, 200))), look(now), still)
-    assert len(moments.worst) == KEPT
-    assert moments.worst[0].frame == np.argmax(shares)
-    frames = sorted(moment.frame for moment in moments.worst)
+        worst.consider(frame, frame / 15, segmented(np.zeros((1, 200))), segmented(now), still)
+    assert len(worst.worst) == KEPT
+    assert worst.worst[0].frame == np.argmax(shares)
+    frames = sorted(kept.frame for kept in worst.worst)
     assert min(np.diff(frames)) >= APART
-    assert all(moment.share == pytest.approx(shares[moment.frame]) for moment in moments.worst)
+    assert all(kept.share == pytest.approx(shares[kept.frame]) for kept in worst.worst)
 
 
 def test_charts_show_every_value():

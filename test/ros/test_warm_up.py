@@ -25,10 +25,12 @@ class SlowEngine:
 
     labels, input_size = CAMVID, SIZE
 
+    flow = None
+
     def __init__(self):
         self.gate, self.asked = threading.Event(), []
 
-    def step(self, frames, states, confidence=False):
+    def step(self, frames, states, confidence=False, flow=None):
         first = (len(frames), confidence) not in self.asked
         self.asked.append((len(frames), confidence))
         if first and confidence:
@@ -70,7 +72,7 @@ def test_it_can_be_stopped_amid_its_steps():
 
 def test_a_failure_is_said_and_the_labels_go_on():
     class Failing(SlowEngine):
-        def step(self, frames, states, confidence=False):
+        def step(self, frames, states, confidence=False, flow=None):
             if confidence:
                 raise MemoryError("too\nlarge")
             return super().step(frames, states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.simulation.street import lot
+from vidseg_ros.simulation.seeding import seeded_rng
 
 FPS = 17.0
 FRAMES = 30
@@ -57,7 +57,7 @@ class Scene:
     def settle(self, seed: int) -> float:
         """Return the seconds until recording starts."""
         town = sorted(TOWNS).index(self.town)
-        return float(lot(seed, 10, town, self.spawn, self.weather).uniform(*SETTLE))
+        return float(seeded_rng(seed, 10, town, self.spawn, self.weather).uniform(*SETTLE))
 
 
 def scenes(towns: list[str]) -> list[Scene]:

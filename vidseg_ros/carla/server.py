@@ -10,7 +10,7 @@ from typing import Any
 
 from vidseg_ros.carla.labels import Tags, find_tags
 from vidseg_ros.errors import UserError
-from vidseg_ros.simulation.street import lot
+from vidseg_ros.simulation.seeding import seeded_rng
 
 TIMEOUT = 60.0  # s; loading a town takes long
 RPC_PORT, TRAFFIC_PORT = 2000, 8000
@@ -87,7 +87,7 @@ class Server:
 
     def _spawn_traffic(self, count: int) -> None:
         """Spawn up to ``count`` vehicles on autopilot; places where one does not fit stay empty."""
-        rng, command = lot(self._seed, 11), self.api.command
+        rng, command = seeded_rng(self._seed, 11), self.api.command
         points = self.world.get_map().get_spawn_points()
         blueprints = list(self.world.get_blueprint_library().filter("vehicle.*"))
         batch = []

@@ -20,7 +20,7 @@ from vidseg_ros.io.image_messages import BadFrame
 from vidseg_ros.io.recordings import input_name, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
-from vidseg_ros.pseudo_labels.writing import CityscapesLabels, Scenes, cityscapes_video
+from vidseg_ros.pseudo_labels.writing import CityscapesLabels, SceneWriter, cityscapes_video
 from vidseg_ros.schema import not_negative, positive
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
@@ -102,7 +102,7 @@ def _work(options: Namespace, teacher: Teacher, rejected: list[BadFrame]) -> Ite
             continue
         for recording in open_recordings(path, options.topic, options.fps):
             name = "_".join(part for part in (video, recording.camera) if part)
-            scenes = Scenes(options.output, name, recording.fps, teacher.labels)
+            scenes = SceneWriter(options.output, name, recording.fps, teacher.labels)
             yield _usable(recording.frames(), rejected), scenes.save, recording.count
 
 

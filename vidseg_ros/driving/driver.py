@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.driving.class_roles import ClassRoles
 from vidseg_ros.driving.control import FULL_STOP, Control
 from vidseg_ros.driving.ground import GroundCamera
 from vidseg_ros.driving.lane import LaneFinder, Middle
 from vidseg_ros.driving.obstacles import Corridor, free_distance
 from vidseg_ros.driving.pid import Gains, Pid
-from vidseg_ros.driving.scene import Meaning
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.schema import require_positive
 
@@ -52,11 +52,11 @@ class Driver:
 
     def __init__(self, labels: LabelSet, camera: GroundCamera, config: DriverConfig = DriverConfig()) -> None:
         self.config, self._camera = config, camera
-        meaning = Meaning.of(labels)
-        self._finder = LaneFinder(camera, meaning, config.lane)
+        roles = ClassRoles.of(labels)
+        self._finder = LaneFinder(camera, roles, config.lane)
         self._corridors = (
-            Corridor(meaning.vehicles, config.vehicle_half),
-            Corridor(meaning.people, config.people_half),
+            Corridor(roles.vehicles, config.vehicle_half),
+            Corridor(roles.people, config.people_half),
         )
         self._steering, self._pedals = Pid(STEERING), Pid(PEDALS)
         self._seen: tuple[float, Middle, float] | None = None  # when, the road and how far it is free

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.driving.class_roles import ClassRoles
 from vidseg_ros.driving.ground import GroundCamera, Reals
-from vidseg_ros.driving.scene import Meaning
 
 NEAR, FAR, ROWS = 5.0, 24.0, 24  # m ahead; rows in which edges are looked for
 GATE = 1.2  # m by which an edge may miss what is expected, once the road is known
@@ -48,8 +48,8 @@ class LaneFinder:
     ``lane`` is how far to the left of it one drives, m.
     """
 
-    def __init__(self, camera: GroundCamera, meaning: Meaning, lane: float) -> None:
-        self._camera, self._meaning, self._lane = camera, meaning, lane
+    def __init__(self, camera: GroundCamera, roles: ClassRoles, lane: float) -> None:
+        self._camera, self._roles, self._lane = camera, roles, lane
         self._distances = np.geomspace(NEAR, FAR, ROWS)
         self.forget()
 
@@ -105,7 +105,7 @@ class LaneFinder:
         What has no road ``below`` it hides the edge; so do people, and vehicles that come along the other lane. The
         border of the image is no edge. Something narrow in front of a vehicle is taken for part of it.
         """
-        road, people, vehicles = self._meaning.road, self._meaning.people, self._meaning.vehicles
+        road, people, vehicles = self._roles.road, self._roles.people, self._roles.vehicles
         if not road[labels[start]]:
             return
         stops = np.flatnonzero(~road[labels])

@@ -1,4 +1,4 @@
-"""The worst moments of a video, as pictures."""
+"""The frames of a video whose labels change most where they should not, as pictures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vidseg_ros.flow.motion import Motion
 from vidseg_ros.labels import IGNORE
 
 KEPT = 4
-APART = 15  # frames between two moments
+APART = 15  # frames between two that are kept
 QUALITY = 85  # of the JPEG files
 WHITE, BLACK, GREY = 255, 0, 128
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class SegmentedFrame:
     """One frame: predicted ids uint8 (H, W), their colours over the picture (H, W, 3), true ids where known."""
 
     labels: NDArray[np.uint8]
@@ -43,7 +43,9 @@ class WorstFrame:
         write_atomic(path, self.picture)
 
 
-def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def inconsistency(
+    before: SegmentedFrame, now: SegmentedFrame, motion: Motion | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which pixels changed their predicted label, and which ones may, bool (H, W) each.
 
     With ground truth as in Figure 3 of the F2F paper: a pixel may change where the true label does (or is unknown).
@@ -60,25 +62,30 @@ def inconsistency(before: Look, now: Look, motion: Motion | None) -> tuple[NDArr
 
 
 class WorstFrames:
-    """Keeps the KEPT worst moments of a video, not two of the same instant."""
+    """Keeps the KEPT worst frames of a video, not two of the same instant."""
 
     def __init__(self) -> None:
         self.worst: list[WorstFrame] = []
 
-    def consider(self, frame: int, seconds: float, before: Look, now: Look, motion: Motion | None) -> None:
+    def consider(
+        self, frame: int, seconds: float, before: SegmentedFrame, now: SegmentedFrame, motion: Motion | None
+    ) -> None:
         """Take a pair of frames in, if it is worse than what is kept."""
         changed, free = inconsistency(before, now, motion)
         share = float((changed & ~free).sum() / max(int((~free).sum()), 1))
-        near = [moment for moment in self.worst if frame - moment.frame < APART]
+        near = [worst for worst in self.worst if frame - worst.frame < APART]
         rivals = near or (self.worst[-1:] if len(self.worst) == KEPT else [])
-        if share == 0 or any(moment.share >= share for moment in rivals):
+        if share == 0 or any(worst.share >= share for worst in rivals):
             return
         picture = _encode(_panel(before, now, changed, free))
-        kept = [moment for moment in self.worst if moment not in rivals]
-        self.worst = sorted([*kept, WorstFrame(frame, seconds, share, picture)], key=lambda m: (-m.share, m.frame))
+        kept = [worst for worst in self.worst if worst not in rivals]
+        found = WorstFrame(frame, seconds, share, picture)
+        self.worst = sorted([*kept, found], key=lambda worst: (-worst.share, worst.frame))
 
 
-def _panel(before: Look, now: Look, changed: NDArray[np.bool_], free: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _panel(
+    before: SegmentedFrame, now: SegmentedFrame, changed: NDArray[np.bool_], free: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """Put both frames over the map of changes (white) and that of the pixels that may change (white)."""
     maps = [
         np.repeat(np.where(mask, WHITE, BLACK)[..., None], 3, axis=2).astype(np.uint8)

@@ -18,7 +18,7 @@ from vidseg_ros.labels import CITYSCAPES, LabelSet, translation
 from vidseg_ros.pseudo_labels.labeling import Labelled
 
 
-class Scenes:
+class SceneWriter:
     """Writes ``folder``/NAME, NAME_2 ... : see ``data.recordings``. Each break begins a scene; none is replaced."""
 
     def __init__(self, folder: Path, name: str, fps: float, labels: LabelSet) -> None:

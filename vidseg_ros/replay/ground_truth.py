@@ -27,7 +27,7 @@ LOOK_AHEAD = 64  # label messages that may wait for their image
 T = TypeVar("T", bound=Hashable)
 
 
-class Truth(Protocol):
+class GroundTruth(Protocol):
     """Knows the labels of frames."""
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
@@ -170,7 +170,7 @@ def _repeated(names: Iterable[T], whose: str) -> set[T]:
     return repeated
 
 
-def open_truth(labels: str, recording: Recording, reading: Reading) -> Truth | None:
+def open_truth(labels: str, recording: Recording, reading: Reading) -> GroundTruth | None:
     """Open the label topic or folder that ``labels`` names; "" is no ground truth. Raises UserError."""
     if not labels:
         return None

@@ -68,7 +68,7 @@ def _sections(summary: Summary) -> Iterator[str]:
         yield "<h2>Confusion</h2>"
         for name, counts in zip(summary.checkpoints, summary.totals, strict=True):
             yield f"<h3>{escape(name)}</h3>" + _confusion(summary, counts)
-    yield "<h2>Worst moments</h2>" + _worst(summary)
+    yield "<h2>Worst frames</h2>" + _worst(summary)
     yield f'<h2>Latency</h2><iframe src="{TIMES}" title="latency"></iframe>'
     yield f'<p class="small">Times differ from run to run, so they stand in {TIMES} beside this file.</p>'
     yield f"<h2>Checkpoint and configuration</h2><pre>{escape(yaml.safe_dump(_plain(summary), sort_keys=False))}</pre>"
@@ -174,10 +174,10 @@ def _worst(summary: Summary) -> str:
     parts = [f'<p class="small">{caption}</p>']
     for recorded in summary.recordings:
         for mark, name in zip(MARKS, summary.checkpoints, strict=False):
-            for moment in recorded.result["courses"][mark]["worst"]:
-                picture = base64.b64encode((recorded.folder / moment["file"]).read_bytes()).decode()
-                text = f"{recorded.name}, {name}: frame {moment['frame']} at {moment['seconds']:.2f} s"
-                text += f", {100 * moment['share']:.1f} % of the pixels that should have stayed"
+            for worst in recorded.result["courses"][mark]["worst"]:
+                picture = base64.b64encode((recorded.folder / worst["file"]).read_bytes()).decode()
+                text = f"{recorded.name}, {name}: frame {worst['frame']} at {worst['seconds']:.2f} s"
+                text += f", {100 * worst['share']:.1f} % of the pixels that should have stayed"
                 image = f'<img alt="" src="data:image/jpeg;base64,{picture}">'
                 parts.append(f"<figure>{image}<figcaption>{escape(text)}</figcaption></figure>")
     return "".join(parts)

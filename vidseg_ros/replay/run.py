@@ -15,7 +15,7 @@ import numpy as np
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
-from vidseg_ros.evaluation.worst_frames import Look
+from vidseg_ros.evaluation.worst_frames import SegmentedFrame
 from vidseg_ros.files import write_atomic
 from vidseg_ros.flow.estimator import one_thread
 from vidseg_ros.flow.motion import Motion
@@ -100,8 +100,8 @@ class Run:
         joined = self.before if not reset else None
         motion = None if joined is None else Motion.between(joined.rgb, frame.rgb)
         for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
-            look = Look(answer.labels, overlay, truth)
-            self.courses[mark].add(self.frames, seconds, look, motion, begins=bool(reset))
+            segmented = SegmentedFrame(answer.labels, overlay, truth)
+            self.courses[mark].add(self.frames, seconds, segmented, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
         self.repeated += self.before is not None and self.before.stamp == frame.stamp
         self.before = frame
@@ -146,7 +146,7 @@ def write_result(
     courses: Mapping[str, RecordingEvaluator],
     times: Mapping[str, Mapping[str, Times]],
 ) -> None:
-    """Write what was found on one recording: result.json, latency.json and the pictures of the worst moments.
+    """Write what was found on one recording: result.json, latency.json and the pictures of the worst frames.
 
     ``courses`` by mark; ``times`` (ms) by what they are and mark.
     """

@@ -8,8 +8,9 @@ from vidseg_ros.simulation.buildings import building
 from vidseg_ros.simulation.cars import car
 from vidseg_ros.simulation.polygons import Builder, Layer, Paint, Polygons, paint
 from vidseg_ros.simulation.roadside import fence, hedge, lamp, sign, traffic_light, tree
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.shapes import PAVEMENT, ROAD, TREE, Rng, along_street, block, tint, wall
-from vidseg_ros.simulation.street import LANE, PARKING, Street, lot
+from vidseg_ros.simulation.street import LANE, PARKING, Street
 from vidseg_ros.simulation.textures import Texture
 
 CHUNK = 40.0
@@ -23,7 +24,7 @@ Span = tuple[float, float]
 
 def draw_chunk(street: Street, index: int) -> Polygons:
     """All that stands still between ``index * CHUNK`` and one chunk further."""
-    rng, builder, x0 = lot(street.seed, 2, index), Builder(), index * CHUNK
+    rng, builder, x0 = seeded_rng(street.seed, 2, index), Builder(), index * CHUNK
     junction = index % 5 == 2 + street.seed % 3
     for x in np.arange(x0, x0 + CHUNK, 10.0).tolist():
         _ground(builder, rng, street, x, crossing=junction and x == x0 + 10)
@@ -170,7 +171,7 @@ def _roadside(builder: Builder, rng: Rng, street: Street, span: Span, side: int)
 def _parked(builder: Builder, rng: Rng, street: Street, span: Span, side: int) -> None:
     start, end = span
     x = start + rng.uniform(2, 5)
-    busy = 0.25 + 0.5 * lot(street.seed, 3, side, int(start // 120)).random()
+    busy = 0.25 + 0.5 * seeded_rng(street.seed, 3, side, int(start // 120)).random()
     while x < end - 3:
         if rng.random() < busy:
             y = side * (street.kerb - street.parking / 2 + rng.uniform(-0.1, 0.1))

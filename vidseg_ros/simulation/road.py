@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidseg_ros.simulation.polygons import Floats
-from vidseg_ros.simulation.street import lot
+from vidseg_ros.simulation.seeding import seeded_rng
 
 PERIOD = 600.0
 """Length after which the bends repeat, m."""
@@ -57,7 +57,7 @@ class Road:
     @cached_property
     def _waves(self) -> list[tuple[float, float, float]]:
         rates = [2 * np.pi * count / PERIOD for count, _ in WAVES]
-        starts = lot(self.seed, 9).uniform(0, 2 * np.pi, len(WAVES)).tolist()
+        starts = seeded_rng(self.seed, 9).uniform(0, 2 * np.pi, len(WAVES)).tolist()
         sizes = [self.bend * share / rate for rate, (_, share) in zip(rates, WAVES, strict=True)]
         return list(zip(sizes, rates, starts, strict=True))
 

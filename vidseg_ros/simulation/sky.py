@@ -6,8 +6,9 @@ import numpy as np
 
 from vidseg_ros.simulation.buildings import WALLS
 from vidseg_ros.simulation.polygons import CAMERA, Builder, Layer, Paint, Polygons, paint
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.shapes import BUILDING, SKY, TREE, pick, slab, tint
-from vidseg_ros.simulation.street import Street, lot
+from vidseg_ros.simulation.street import Street
 from vidseg_ros.simulation.textures import SIZE, Texture
 
 HAZE_COLOR = np.asarray((0.62, 0.66, 0.70))
@@ -15,7 +16,7 @@ HAZE_COLOR = np.asarray((0.62, 0.66, 0.70))
 
 def draw_dome(street: Street) -> Polygons:
     """The faces of the box, one metre away: clouds over a gradient, and hazy houses and trees at its foot."""
-    rng, builder = lot(street.seed, 6), Builder()
+    rng, builder = seeded_rng(street.seed, 6), Builder()
     builder.begin(Layer.SKY, (0, 0, 0, 0), CAMERA)
     look = _sky_paint(street)
     for quarter in range(4):

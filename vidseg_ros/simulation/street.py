@@ -7,18 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidseg_ros.simulation.polygons import Color, Floats
-from vidseg_ros.simulation.shapes import Rng
+from vidseg_ros.simulation.seeding import seeded_rng
 
 LANE = 3.3
 """Width of a lane, m."""
 
 PARKING = 1.8
 """Least width of a strip in which cars park, m."""
-
-
-def lot(*key: int) -> Rng:
-    """The random generator that belongs to ``key``; numbers may be negative."""
-    return np.random.default_rng([number % 2**32 for number in key])
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Street:
 
 def draw_street(seed: int) -> Street:
     """Draw the traits of a whole street by lot."""
-    rng = lot(seed, 1)
+    rng = seeded_rng(seed, 1)
     leaves: tuple[Color, ...] = ((0.22, 0.33, 0.12), (0.17, 0.27, 0.12), (0.36, 0.34, 0.13), (0.28, 0.36, 0.18))
     gray, slab = rng.uniform(0.24, 0.4), rng.uniform(0.42, 0.62)
     return Street(

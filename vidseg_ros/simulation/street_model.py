@@ -12,8 +12,9 @@ from vidseg_ros.simulation.chunk import CHUNK, draw_chunk
 from vidseg_ros.simulation.polygons import Builder, Polygons, join
 from vidseg_ros.simulation.projection import MoverPoses, PinholeCamera
 from vidseg_ros.simulation.road import Road
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.sky import draw_dome
-from vidseg_ros.simulation.street import Street, lot
+from vidseg_ros.simulation.street import Street
 from vidseg_ros.simulation.traffic import FIRST_MOVER, Stream, Traveller, draw_streams
 
 AHEAD, BEHIND = 180.0, 20.0
@@ -74,7 +75,7 @@ class StreetModel:
         return chunk.bent(self.road.place) if self.road.bend else chunk
 
     def _draw_traveller(self, number: int, slot: int) -> Traveller | None:
-        rng, stream = lot(self.street.seed, 5, number, slot), self._streams[number]
+        rng, stream = seeded_rng(self.street.seed, 5, number, slot), self._streams[number]
         if rng.random() > stream.chance:
             return None
         builder = Builder()

@@ -16,8 +16,9 @@ from vidseg_ros.schema import require_one_of
 from vidseg_ros.simulation.projection import PinholeCamera, Placed
 from vidseg_ros.simulation.rasterizer import Raster, rasterize
 from vidseg_ros.simulation.road import TIGHTEST, Road
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.shading import Light, colors
-from vidseg_ros.simulation.street import Street, draw_street, lot
+from vidseg_ros.simulation.street import Street, draw_street
 from vidseg_ros.simulation.street_model import StreetModel, Surroundings
 
 Floats = NDArray[np.float64]
@@ -124,7 +125,7 @@ class StreetWorld:
         self.config = config
         self.road, self._weather = Road(config.bend, config.seed), WEATHERS[config.weather]
         self._model = StreetModel(self._draw_street(), self.road, config.speed, config.shared)
-        rng = lot(config.seed, 7)
+        rng = seeded_rng(config.seed, 7)
         self._phases = rng.uniform(0, 2 * np.pi, 12)
         shape = (config.height + _GRAIN_MARGIN, config.width + _GRAIN_MARGIN, 3)
         grain = np.clip(rng.normal(0, config.noise, shape), -127, 127).astype(np.int16)
@@ -211,7 +212,7 @@ class StreetWorld:
         return Light(street.to_sun, sun, ambient, haze, self._weather.sight, exposure)
 
     def _lot(self, time: float) -> np.random.Generator:
-        return lot(self.config.seed, 8, round(time * 1000))
+        return seeded_rng(self.config.seed, 8, round(time * 1000))
 
     def _expose(self, picture: NDArray[np.uint8], time: float) -> NDArray[np.uint8]:
         """Add the blur of the lens and the noise of the sensor."""

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.simulation.seeding import seeded_rng
+
 SIZE = 256
 """Edge of one tile in texels."""
 
@@ -60,7 +62,7 @@ def _blurred(tile: Tile, texture: Texture) -> list[Tile]:
 
 
 def _draw(texture: Texture) -> Tile:
-    rng = np.random.default_rng(int(texture))
+    rng = seeded_rng(texture)
     facades = {
         Texture.SASH: ((12, 18, 28, 36), 2),
         Texture.PANES: ((6, 16, 52, 34), 3),

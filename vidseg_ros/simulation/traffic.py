@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from vidseg_ros.simulation.cars import car
 from vidseg_ros.simulation.people import cyclist, person
 from vidseg_ros.simulation.polygons import Builder, Polygons
+from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.shapes import Rng
-from vidseg_ros.simulation.street import LANE, Street, lot
+from vidseg_ros.simulation.street import LANE, Street
 
 HEADWAY = 20.0
 """Least distance of the first car ahead of a vehicle that shares the street, at the start, m."""
@@ -59,7 +60,7 @@ def draw_streams(street: Street, pace: float, shared: bool) -> tuple[Stream, ...
     With ``shared``, the camera is on a vehicle that may brake: nobody who would not is behind it in its lane, and no
     bicycle is beside it.
     """
-    rng, right = lot(street.seed, 4), street.right
+    rng, right = seeded_rng(street.seed, 4), street.right
 
     def drives(y: float, ahead: int) -> Callable[[Builder, Rng], None]:
         return lambda b, r: car(b, r, (0, y + r.uniform(-0.2, 0.2)), ahead, FIRST_MOVER)

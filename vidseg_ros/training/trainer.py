@@ -51,8 +51,8 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A training run: what all its phases share."""
+class TrainingRun:
+    """What all phases of a run share."""
 
     config: TrainConfig
     labels: LabelSet
@@ -76,7 +76,7 @@ def train(
     run = RunFolder(output, config, resume)
     quiet()
     validation = list(sequences(open_dataset(config.validation, labels))) if config.validation else []
-    job = Job(config, labels, run, validation, hardware, say)
+    job = TrainingRun(config, labels, run, validation, hardware, say)
     for number, phase in enumerate(config.phases):
         done = run.phase(number) / DONE
         if not done.is_file():
@@ -100,7 +100,7 @@ def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
     return replace(network, cell=None) if phase.single_frame else network
 
 
-def _run_phase(job: Job, number: int, network: StreamingNetwork) -> None:
+def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None:
     """Train one phase, going on where a killed one stood, and write its result."""
     config, labels, hardware = job.config, job.labels, job.hardware
     phase, folder = config.phases[number], job.run.phase(number)
@@ -141,7 +141,7 @@ def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: 
     return ClipDataset(sources, [source.share for source in used], (config.seed, number))
 
 
-def _trainer(job: Job, number: int, judged: bool) -> Trainer:
+def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
     """Return the Lightning trainer of one phase, over the processes of torchrun where it started this one."""
     config, phase, folder = job.config, job.config.phases[number], job.run.phase(number)
     device = torch.device(job.hardware.device)

@@ -20,7 +20,7 @@ from vidseg_ros.carla.labels import DECODERS, INTERFACES, find_tags
 from vidseg_ros.files import require_writable
 from vidseg_ros.io.image_messages import BadFrame, find_decoder, image_to_rgb
 from vidseg_ros.labels import CAMVID, IGNORE, LABEL_SETS, find_label_set
-from vidseg_ros.replay.live import Live
+from vidseg_ros.replay.online_evaluator import OnlineEvaluator
 from vidseg_ros.replay.report import REPORT
 from vidseg_ros.ros.conversions import exact_pixels, nanoseconds
 from vidseg_ros.ros.diagnostics import make_status
@@ -69,7 +69,7 @@ class EvaluatorNode(Node):
         self._labels = find_label_set(self._config.label_set)
         self._tags = find_tags(self._config.carla_version)
         self._decode, self._decode_picture = DECODERS[INTERFACES[self._config.interface]], find_decoder()
-        self._live = Live(self._labels, self._config.max_gap, reported=bool(self._config.report))
+        self._live = OnlineEvaluator(self._labels, self._config.max_gap, reported=bool(self._config.report))
         self._pairs: ExactTimeSynchronizer[tuple[Ids, int]] = ExactTimeSynchronizer(("label", "semantic"))
         self._pictures: OrderedDict[int, Image] = OrderedDict()
         self._rejected = 0

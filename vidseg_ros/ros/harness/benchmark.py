@@ -19,7 +19,7 @@ from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.player import Listener, Outcome, Player, Spinner, play
 from vidseg_ros.ros.harness.process import running_node
-from vidseg_ros.ros.harness.sources import Source, make_header
+from vidseg_ros.ros.harness.sources import MessageSource, make_header
 
 FPS = 15.0  # of the stamps
 SAMPLES = 10  # of the memory
@@ -85,7 +85,7 @@ def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict
     with TemporaryDirectory() as folder, running_node(namespace, parameters, Path(folder) / "node.log") as process:
         monitor, spinner = Monitor(process.pid, case.frames * case.cameras), Spinner()
         players = [
-            Player(namespace, Source(street(case.size, case.frames), case.frames, FPS), monitor, name, spinner)
+            Player(namespace, MessageSource(street(case.size, case.frames), case.frames, FPS), monitor, name, spinner)
             for name in names
         ]
         play(players, process, case.rate, progress)

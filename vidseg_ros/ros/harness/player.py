@@ -19,7 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vidseg_ros.ros.conversions import nanoseconds
 from vidseg_ros.ros.diagnostics import ONLY_CAMERA, TIMES
 from vidseg_ros.ros.harness.process import NodeProcess
-from vidseg_ros.ros.harness.sources import Source
+from vidseg_ros.ros.harness.sources import MessageSource
 
 REMEMBERED = 64  # sent frames that wait for their answers
 ANSWERS_DEPTH = 1000  # answers wait here while the next image is made
@@ -92,7 +92,12 @@ class Player:
     """Publishes the images of a source as those of ``camera``, receives the answers and tells a listener."""
 
     def __init__(
-        self, namespace: str, source: Source, listener: Listener, camera: str = "", spinner: Spinner | None = None
+        self,
+        namespace: str,
+        source: MessageSource,
+        listener: Listener,
+        camera: str = "",
+        spinner: Spinner | None = None,
     ) -> None:
         self.messages = source.messages
         self.outcome = Outcome()

@@ -22,7 +22,7 @@ from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 
 @dataclass(frozen=True)
-class Source:
+class MessageSource:
     """Image messages in order, how many there are, and how many a second."""
 
     messages: Iterator[Image] | Iterator[CompressedImage]
@@ -31,7 +31,7 @@ class Source:
     compressed: bool = False
 
 
-def open_source(path: Path, fps: float, topic: str) -> Source:
+def open_source(path: Path, fps: float, topic: str) -> MessageSource:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     (recording,) = open_recordings(path, [topic] if topic else [], fps)
     if recording.topic is not None:
@@ -40,17 +40,17 @@ def open_source(path: Path, fps: float, topic: str) -> Source:
     return _from_frames(((frame.rgb, frame.stamp) for frame in frames), recording.count, recording.fps)
 
 
-def _as_recorded(images: ImageTopic) -> Source:
+def _as_recorded(images: ImageTopic) -> MessageSource:
     kind = CompressedImage if images.compressed else Image
     messages = (deserialize_message(data, kind) for _, data in images.messages())
-    return Source(messages, images.count, images.fps, images.compressed)
+    return MessageSource(messages, images.count, images.fps, images.compressed)
 
 
-def _from_frames(frames: Iterator[tuple[NDArray[np.uint8], int]], count: int, fps: float) -> Source:
-    return Source((to_image(rgb, "rgb8", make_header(stamp)) for rgb, stamp in frames), count, fps)
+def _from_frames(frames: Iterator[tuple[NDArray[np.uint8], int]], count: int, fps: float) -> MessageSource:
+    return MessageSource((to_image(rgb, "rgb8", make_header(stamp)) for rgb, stamp in frames), count, fps)
 
 
-def street_source(frames: int, seed: int, size: tuple[int, int]) -> Source:
+def street_source(frames: int, seed: int, size: tuple[int, int]) -> MessageSource:
     """Drive through the built-in street world with a camera of (width, height) ``size``."""
     config = StreetWorldConfig(width=size[0], height=size[1], seed=seed)
     world = StreetWorld(config)
@@ -58,14 +58,14 @@ def street_source(frames: int, seed: int, size: tuple[int, int]) -> Source:
     return _from_frames(((frame.rgb, nanoseconds(frame.stamp)) for frame in drive), frames, config.fps)
 
 
-def first(source: Source, frames: int | None) -> Source:
+def first(source: MessageSource, frames: int | None) -> MessageSource:
     """Keep the first ``frames`` messages; None keeps all."""
     if frames is None:
         return source
     return replace(source, messages=islice(source.messages, frames), count=min(source.count, frames))
 
 
-def repeat(sources: Sequence[Source]) -> Source:
+def repeat(sources: Sequence[MessageSource]) -> MessageSource:
     """Play sources of one kind one after another, as a player that loops does: stamps jump back between them."""
     messages = chain.from_iterable(source.messages for source in sources)
     return replace(sources[0], messages=messages, count=sum(source.count for source in sources))

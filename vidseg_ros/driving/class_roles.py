@@ -1,4 +1,4 @@
-"""What the classes of a label set mean to a driver."""
+"""What the classes of a label set are to a driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VEHICLES = ("car", "truck", "bus", "train")
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ClassRoles:
     """Look-up tables, bool (256,), from ids to whether one can drive there, and who may be in the way."""
 
     road: NDArray[np.bool_]
@@ -23,9 +23,9 @@ class Meaning:
     vehicles: NDArray[np.bool_]
 
     @staticmethod
-    def of(labels: LabelSet) -> Meaning:
+    def of(labels: LabelSet) -> ClassRoles:
         """Find the classes of ``labels`` by their names."""
-        return Meaning(*(_table(labels, names) for names in (ROAD, PEOPLE, VEHICLES)))
+        return ClassRoles(*(_table(labels, names) for names in (ROAD, PEOPLE, VEHICLES)))
 
 
 def _table(labels: LabelSet, names: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
 from vidseg_ros.evaluation.scores import Scores
-from vidseg_ros.evaluation.worst_frames import Look
+from vidseg_ros.evaluation.worst_frames import SegmentedFrame
 from vidseg_ros.io.frame import Frame, discontinuity
 from vidseg_ros.io.pictures import blend
 from vidseg_ros.labels import LabelSet
@@ -29,7 +29,7 @@ COURSE = "course"  # folder of what the report is made of
 MARK = MARKS[0]
 
 
-class Live:
+class OnlineEvaluator:
     """Takes labels and their ground truth, frame by frame; ``reported`` keeps what a report needs, in bounded memory.
 
     No optical flow: it takes longer than a frame lasts. What follows the flow is measured by a replay of a bag.
@@ -74,8 +74,8 @@ class Live:
             self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reason})
             self._scores.begin()
         if self._course is not None:
-            look = Look(labels, overlay, truth)
-            self._course.add(self.frames, seconds, look, motion=None, begins=bool(reason))
+            segmented = SegmentedFrame(labels, overlay, truth)
+            self._course.add(self.frames, seconds, segmented, motion=None, begins=bool(reason))
         self._scores.add(labels, truth)
         return reason
 
