@@ -147,7 +147,7 @@ class LabelFolder:
 class Unmistakable:
     """The labels of frames that no other frame could be mistaken for; the others have none."""
 
-    def __init__(self, truth: Truth, recording: Recording) -> None:
+    def __init__(self, truth: GroundTruth, recording: Recording) -> None:
         self._truth = truth
         self._repeated = _repeated(recording.names(), f"the frames of '{recording.path}'")
 
