@@ -69,8 +69,8 @@ def test_nothing_is_built_that_nobody_wants(start, monkeypatch):
     monkeypatch.setattr(type(CAMVID), "colorize", colored.append)
     step = type(node._engine).step
     monkeypatch.setattr(
-        type(node._engine), "step", lambda self, frames, states, confidence: asked.append(confidence)
-        or step(self, frames, states, confidence)
+        type(node._engine), "step", lambda self, frames, states, confidence, flow: asked.append(confidence)
+        or step(self, frames, states, confidence, flow)
     )  # fmt: skip
     client.ask(1.0)
     assert client.count("processed") == 1
