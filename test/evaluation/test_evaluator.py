@@ -16,12 +16,12 @@ from vidseg_ros.stream import StreamConfig
 class Painter:
     """Predicts the red channel; remembers how old each state is."""
 
-    labels, input_size = CAMVID, (12, 8)
+    labels, input_size, flow = CAMVID, (12, 8), None
 
     def __init__(self):
         self.ages = []
 
-    def step(self, frames, states, confidence=False):
+    def step(self, frames, states, confidence=False, flow=None):
         self.ages += [state or 0 for state in states]
         return Prediction(frames[..., 0].copy()), [(state or 0) + 1 for state in states]
 
