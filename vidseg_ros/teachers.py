@@ -100,13 +100,13 @@ class HuggingFaceTeacher:
 
         try:
             self._processor = AutoImageProcessor.from_pretrained(name)
-            self._model = AutoModelForSemanticSegmentation.from_pretrained(name).eval().requires_grad_(False)
+            self._model = AutoModelForSemanticSegmentation.from_pretrained(name).eval()
         except Exception as error:  # no such model, no network, damaged files: each its own kind
             raise UserError(
                 f"cannot load teacher '{name}' ({describe(error)}); name a model of Hugging Face"
             ) from error
         self.labels, self._config, self._device = labels, config, device
-        self._model.to(device)
+        self._model = self._model.to(device)
         names = {number: text.lower() for number, text in self._model.config.id2label.items()}
         names = {int(number): SYNONYMS.get(text, text) for number, text in names.items()}
         self._columns = {number: labels.id_of(text) for number, text in names.items() if text in labels.names}
@@ -127,7 +127,8 @@ class HuggingFaceTeacher:
         total = torch.zeros(len(self.labels), *rgb.shape[:2], device=self._device)
         for mirror in views:
             image = np.ascontiguousarray(rgb[:, ::-1] if mirror else rgb)
-            logits = self._model(**self._processor(images=image, return_tensors="pt").to(self._device)).logits
+            inputs = self._processor(images=image, return_tensors="pt")
+            logits = self._model(**{name: tensor.to(self._device) for name, tensor in inputs.items()}).logits
             probabilities = _at_size(_mirrored(logits, mirror), rgb)
             for theirs, ours in self._columns.items():
                 total[ours] += probabilities[theirs]
