@@ -18,6 +18,7 @@ from vidseg_ros.checkpoints.importing import ESPNET_CITYSCAPES, import_weights
 from vidseg_ros.data.datasets import data_root, open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.schema import from_dict
 from vidseg_ros.training.config import TrainConfig
@@ -128,7 +129,7 @@ def run(name: str) -> Config:
     checkpoint = train(
         from_dict(TrainConfig, CALM | config), output, start_of(start), Hardware(), print, run_folder.exists()
     )
-    engine = TorchEngine(checkpoint, "cpu")
+    engine = TorchEngine(checkpoint, EngineConfig(device="cpu"))
     report = evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)))
     images = sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in config["phases"])
     network = checkpoint.network
