@@ -40,7 +40,7 @@ def over_time(stamps: Sequence[int], labels: Ids, truth: Ids) -> tuple[list[floa
     """Seconds and Cons in percent of each pair of frames."""
     cons, _ = consistency(torch.from_numpy(labels), torch.from_numpy(truth))
     return (
-        [round(stamp - stamps[0], 3) for stamp in stamps[1:]],
+        [round(1e-9 * (stamp - stamps[0]), 3) for stamp in stamps[1:]],
         [round(100 * value, 2) for value in cons.tolist()],
     )
 
