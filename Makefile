@@ -28,11 +28,11 @@ lint: venv
 
 # every figure and picture of README.md and docs/
 docs: venv  # needs VIDSEG_DATA for CamVid
-	$(BIN)/python docs/figures.py
+	$(BIN)/python -m tools.figures
 
 # the speed of engines and node in docs/results.md: ten minutes on a machine that does nothing else
 benchmark: venv  # needs VIDSEG_DATA for CamVid
-	$(BIN)/python docs/speed.py
+	$(BIN)/python -m tools.speed
 
 # 10,000 frames through the node: rss_mb of docs/soak.json must stay flat
 soak: venv
@@ -40,7 +40,7 @@ soak: venv
 
 # the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it
-	$(BIN)/python docs/experiments.py
+	$(BIN)/python -m tools.experiments
 
 clean:
 	rm -rf .venv demo_output build install log

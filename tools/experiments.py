@@ -1,66 +1,80 @@
-"""The comparisons of the F2F paper, redone small: ``make experiments``. Writes experiments.json here.
+"""The comparisons of the F2F paper, redone small: ``make experiments``. Writes docs/experiments.json.
 
 Every run trains as ``vidseg train`` does and is judged as ``vidseg evaluate`` does. What is in experiments.json is not
 run again; name experiments to run only those. Checkpoints lie in build/experiments. Needs CamVid (VIDSEG_DATA) and
 the official Cityscapes weights beside it.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.checkpoints.importing import ESPNET_CITYSCAPES, import_weights
 from vidseg_ros.data.datasets import data_root, open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.schema import from_dict
 from vidseg_ros.training.config import TrainConfig
 from vidseg_ros.training.trainer import Hardware, train
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 RESULTS = DOCS / "experiments.json"
 WORK = DOCS.parent / "build" / "experiments"
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_3.pth"
 TEACHER = "official release"  # a start
 VAL = "camvid/val"
+Config = dict[str, Any]
+Experiment = tuple[Config, str | None]
+"""The configuration of a run, and what it starts from."""
 
-INPUT = {
+INPUT: Config = {
     "channel_order": "bgr",
     "mean": ESPNET_CITYSCAPES.mean,
     "std": ESPNET_CITYSCAPES.std,
     "scale": ESPNET_CITYSCAPES.scale,
 }
-ESPNET = {"decoder_channels": 20, "input": INPUT | {"size": [240, 180]}}
-SSNET = {"name": "ssnet", "input": INPUT | {"size": [160, 120]}}
-CALM = {"augmentation": {"zoom_range": [0.8, 1.8], "occluders": 0.8}, "precision": "bf16-mixed"}
+ESPNET: Config = {"decoder_channels": 20, "input": INPUT | {"size": [240, 180]}}
+SSNET: Config = {"name": "ssnet", "input": INPUT | {"size": [160, 120]}}
+CALM: Config = {"augmentation": {"zoom_range": [0.8, 1.8], "occluders": 0.8}, "precision": "bf16-mixed"}
 STREET = "street"
 
 
-def single(steps, rate):
-    """Return the phases of a single-frame network: 8 images a step."""
+def single(steps: int, rate: float) -> list[Config]:
+    """Phases of a single-frame network: 8 images a step."""
     return [{"trainable": "single", "steps": steps, "clip_length": 1, "batch": 8, "learning_rate": rate}]
 
 
-def video(steps, rate):
-    """Return the phase of a network with memory: 8 images a step."""
-    clips = {"clip_length": 4, "batch": 2, "burn_in": 8}
+def video(steps: int, rate: float) -> list[Config]:
+    """Phases of a network with memory: 8 images a step."""
+    clips: Config = {"clip_length": 4, "batch": 2, "burn_in": 8}
     return [{"trainable": "all", "steps": steps, "learning_rate": rate, "freeze_norm": True} | clips]
 
 
-def espnet(start="start", seed=0, share=0.0, loss=None, init_from_convolution=True, **cell):
-    """Return a run of ESPNet with a ConvLSTM, and what it starts from."""
-    data = [{"source": "camvid/train", "share": 1 - share}]
+def espnet(
+    start: str = "start",
+    seed: int = 0,
+    share: float = 0.0,
+    loss: Config | None = None,
+    init_from_convolution: bool = True,
+    **cell: Any,
+) -> Experiment:
+    """A run of ESPNet with a ConvLSTM."""
+    data: list[Config] = [{"source": "camvid/train", "share": 1 - share}]
     data += [{"source": STREET, "share": share}] if share else []
     cell = {"position": "L1b", "kernel": 3, "state_size": [23, 30]} | cell
-    config = {"network": ESPNET | {"cell": cell}, "phases": video(280, 2e-4), "data": data, "seed": seed}
+    config: Config = {"network": ESPNET | {"cell": cell}, "phases": video(280, 2e-4), "data": data, "seed": seed}
     return config | {"init_from_convolution": init_from_convolution, "loss": loss or {}}, start
 
 
 CAMVID = [{"source": "camvid/train"}]
-EXPERIMENTS = {
+EXPERIMENTS: dict[str, Experiment] = {
     "start": ({"network": ESPNET, "phases": single(500, 1e-3), "data": CAMVID}, TEACHER),
     "single": ({"network": ESPNET, "phases": single(280, 4e-4), "data": CAMVID}, "start"),
     "L1b 3x3": espnet(),
@@ -95,19 +109,19 @@ EXPERIMENTS = {
 }
 
 
-def checkpoint_of(name):
-    """Return where the checkpoint of an experiment lies."""
+def checkpoint_of(name: str) -> Path:
+    """Where the checkpoint of an experiment lies."""
     return WORK / f"{name.replace(' ', '_').replace(',', '').replace('%', 'percent')}.safetensors"
 
 
-def start_of(name) -> Checkpoint | None:
-    """Return the checkpoint that a run starts from."""
+def start_of(name: str | None) -> Checkpoint | None:
+    """The checkpoint that a run starts from."""
     if name == TEACHER:
         return import_weights(OFFICIAL)
     return None if name is None else load_checkpoint(checkpoint_of(name))
 
 
-def run(name):
+def run(name: str) -> Config:
     """Train and judge one experiment; returns its figures."""
     config, start = EXPERIMENTS[name]
     begin, output = time.monotonic(), checkpoint_of(name)
@@ -115,7 +129,7 @@ def run(name):
     checkpoint = train(
         from_dict(TrainConfig, CALM | config), output, start_of(start), Hardware(), print, run_folder.exists()
     )
-    engine = TorchEngine(checkpoint, "cpu")
+    engine = TorchEngine(checkpoint, EngineConfig(device="cpu"))
     report = evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)))
     images = sum(phase["steps"] * phase["clip_length"] * phase["batch"] for phase in config["phases"])
     network = checkpoint.network
@@ -124,12 +138,13 @@ def run(name):
     return report | about | {"minutes": round((time.monotonic() - begin) / 60, 1)}
 
 
-def known():
-    """Return the figures so far."""
-    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+def known() -> Config:
+    """Figures so far."""
+    figures: Config = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    return figures
 
 
-def main():
+def main() -> None:
     """Run what is missing. Another process may run other experiments meanwhile."""
     starts = {start for _, start in EXPERIMENTS.values()}
     for name in sys.argv[1:] or EXPERIMENTS:

@@ -1,7 +1,10 @@
-"""Measure everything that the documents state: ``make docs``. Writes results.md, figures.json and the pictures here.
+"""Measure everything that the documents state: ``make docs``.
 
-CamVid and the official weights are found through VIDSEG_DATA; without them their rows stay.
+Writes results.md, figures.json and the pictures of docs/. CamVid and the official weights are found through
+VIDSEG_DATA; without them their rows stay.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -9,19 +12,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-
-import plots
-import speed
-import stability
-from markdown import table
-from rendering import RENDERING
+from typing import Any
 
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.evaluation.counts import FIGURES as REPLAYED
 
-DOCS = Path(__file__).parent
+if __name__ == "__main__":  # as ``python tools/figures.py`` too
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import plots, speed, stability
+from tools.rendering import RENDERING
+from tools.tables import table
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES = DOCS / "figures.json"
 EXPERIMENTS = DOCS / "experiments.json"
 REPLAYS = DOCS / "replay_figures.json"  # of replay_figures.py
@@ -33,24 +39,27 @@ TRUTH = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw", "VC8": 
 MOTION = {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
 HYSTERESES = (0.0, 0.25, 0.5, 1.0)
 SIZES = ("480x360", "640x480", "1024x512")
+Figures = dict[str, Any]
 
 
-def vidseg(*arguments, json_file=None):
-    """Run a verb; returns its figures."""
+def vidseg(*arguments: object, json_file: Path | None = None) -> Figures:
+    """Run a verb; returns its figures, where a file is named for them."""
     command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments)]
     subprocess.run([*command, *(["--json", str(json_file)] if json_file else [])], check=True)
-    return json.loads(json_file.read_text()) if json_file else None
+    figures: Figures = json.loads(json_file.read_text()) if json_file else {}
+    return figures
 
 
-def measure(folder):
-    """Return all figures that can be measured here."""
-    figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {"evaluate": {}, "demo": {}}
+def measure(folder: Path) -> Figures:
+    """All figures that can be measured here."""
+    figures: Figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {"evaluate": {}, "demo": {}}
     out = folder / "figures.json"
     val = data_root() / "camvid" / "val"
-    checkpoints = dict(zip(SHIPPED, SHIPPED, strict=True))
+    checkpoints: dict[str, str | Path] = dict(zip(SHIPPED, SHIPPED, strict=True))
     if OFFICIAL.is_file():
-        checkpoints = {OFFICIAL.stem: folder / "official.safetensors"} | checkpoints
-        vidseg("import-weights", OFFICIAL, checkpoints[OFFICIAL.stem])
+        official = folder / "official.safetensors"
+        checkpoints = {OFFICIAL.stem: official, **checkpoints}
+        vidseg("import-weights", OFFICIAL, official)
     if val.is_dir():
         for name, path in checkpoints.items():
             values = vidseg("evaluate", path, "camvid/val", *PLAIN, json_file=out)
@@ -64,25 +73,25 @@ def measure(folder):
         }
         answers = {name: stability.predict(name, "camvid/val") for name in SHIPPED}
         figures["over_time"] = {name: stability.over_time(*answer) for name, answer in answers.items()}
-        figures["by_distance"] = {name: stability.by_distance(*answer) for name, answer in answers.items()}
-        demo = ("demo", "--output", folder / "camvid", *CPU)
-        figures["demo"]["CamVid val"] = vidseg(*demo, "--input", val / "frames", json_file=out)
+        figures["by_distance"] = {name: stability.by_distance(*answer[1:]) for name, answer in answers.items()}
+        recorded = ("--output", folder / "camvid", "--input", val / "frames", *CPU)
+        figures["demo"]["CamVid val"] = vidseg("demo", *recorded, json_file=out)
     for size in SIZES:
-        demo = ("demo", "--output", folder / "street", "--size", size, *CPU)
-        figures["demo"][f"street world {size}"] = vidseg(*demo, json_file=out)
+        drawn = ("--output", folder / "street", "--size", size, *CPU)
+        figures["demo"][f"street world {size}"] = vidseg("demo", *drawn, json_file=out)
         if size == SIZES[0]:
             shutil.copy(folder / "street" / "demo.png", DOCS / "demo.png")
     return figures
 
 
-def quality(figures, names=TRUTH):
-    """Return the table of what the checkpoints reach; ``names`` of the figures by what the table calls them."""
+def quality(figures: Mapping[str, Figures], names: Mapping[str, str] = TRUTH) -> str:
+    """The table of what the checkpoints reach; ``names`` of the figures by what the table calls them."""
     rows = [[name, *(f"{values[key]:.2f}" for key in names.values())] for name, values in figures.items()]
     return table(["checkpoint", *names], rows)
 
 
-def gain(figures):
-    """Return one line: what the memory brings to the shipped pair."""
+def gain(figures: Mapping[str, Figures]) -> str:
+    """One line: what the memory brings to the shipped pair."""
     single, video = (figures[name] for name in SHIPPED)
     cut = 100 * (1 - (100 - video["cons"]) / (100 - single["cons"]))
     return (
@@ -91,10 +100,10 @@ def gain(figures):
     )
 
 
-def experiment(names):
-    """Return a function from all experiments to the table of those in ``names``, as far as they were run."""
+def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
+    """A function from all experiments to the table of those in ``names``, as far as they were run."""
 
-    def rows(experiments):
+    def rows(experiments: Figures) -> str:
         header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
         found = {name: experiments[name] for name in names if name in experiments}
         if len(found) < 2:
@@ -120,15 +129,15 @@ TABLES = {
 }
 
 
-def per_class(figures):
-    """Return the table of intersection over union by class."""
+def per_class(figures: Mapping[str, Figures]) -> str:
+    """The table of intersection over union by class."""
     classes = list(next(iter(figures.values()))["per_class"])
     rows = [[name, *(f"{values['per_class'][c]:.1f}" for c in classes)] for name, values in figures.items()]
     return table(["checkpoint", *classes], rows)
 
 
-def flicker(figures):
-    """Return the table of where labels flicker."""
+def flicker(figures: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """The table of where labels flicker."""
     edges = [0, *stability.EDGES]
     names = [*(f"{low} to {high}" for low, high in pairwise(edges)), f"{edges[-1]} and more"]
     area, single, video = figures[SHIPPED[0]][0], *(figures[name][1] for name in SHIPPED)
@@ -137,29 +146,30 @@ def flicker(figures):
     return table(["pixels from a boundary", "of the area", *SHIPPED], [*rows, sums])
 
 
-def demo(figures):
-    """Return the table of the node over DDS: what became of the frames. How fast it was, docs/speed.py measures."""
+def demo(figures: Mapping[str, Figures]) -> str:
+    """The table of the node over DDS: what became of the frames. How fast it was, tools/speed.py measures."""
     keys = ("sent", "processed", "dropped", "rejected")
     rows = [[name, *(values["frames"][key] for key in keys), values["resets"]] for name, values in figures.items()]
     return table(["input", *keys, "resets"], rows)
 
 
-def replayed(figures):
-    """Return the table of the shipped pair in a replay, with the bootstrap intervals of all figures."""
+def replayed(figures: Figures) -> str:
+    """The table of the shipped pair in a replay, with the bootstrap intervals of all figures."""
     pair, difference = figures["camvid"]["pair"], figures["camvid"]["difference"]
 
-    def cell(value, low, high, sign=""):
-        return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    def cell(*measured: float, sign: str = "") -> str:
+        value, low, high = (f"{figure:{sign}.2f}" for figure in measured)
+        return f"{value} [{low}, {high}]"
 
     rows = [
-        [title, *(cell(one[key], *one["intervals"][key]) for one in pair), cell(*difference[key].values(), "+")]
+        [title, *(cell(one[key], *one["intervals"][key]) for one in pair), cell(*difference[key].values(), sign="+")]
         for key, title in REPLAYED.items()
     ]
     return table(["percent", *(one["checkpoint"] for one in pair), "difference"], rows)
 
 
-def long_replay(figures):
-    """Return what the replay of a long bag took."""
+def long_replay(figures: Figures) -> str:
+    """What the replay of a long bag took."""
     long = figures["long"]
     return (
         f"{long['frames']:,} frames of {long['size']}: {long['frames_per_second']} frames a second on "
@@ -167,7 +177,7 @@ def long_replay(figures):
     )
 
 
-def main():
+def main() -> None:
     """Measure, unless told ``--as-measured``, and write."""
     if "--as-measured" not in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
@@ -175,12 +185,12 @@ def main():
     write(json.loads(FIGURES.read_text()), json.loads(EXPERIMENTS.read_text()))
 
 
-def write(figures, experiments):
+def write(figures: Figures, experiments: Figures) -> None:
     """Draw the plots and write results.md."""
     plots.plot_consistency(figures["over_time"])
     plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
     plots.plot_tradeoff({name: report for name, report in experiments.items() if "SSNet" not in name})
-    plots.plot_speed(speed.bars())
+    plots.plot_speed(speed.bars(json.loads(speed.SPEED.read_text())))
     replays = json.loads(REPLAYS.read_text())
     text = (DOCS / "results.in.md").read_text()
     for key, value in {

@@ -1,7 +1,7 @@
 """Hashes of the labels of CamVid val through node, replay and each engine, to hold a restructuring to equal bytes.
 
-    python tools/label_hashes.py before.json --code ../checkout_before
-    python tools/label_hashes.py after.json
+    python -m tools.label_hashes before.json --code ../checkout_before
+    python -m tools.label_hashes after.json
 
 Only the command line and the bags that it writes are used, so that any version of the project can be asked. Hashes
 hold for one machine: another CPU rounds otherwise.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rosbags.highlevel import AnyReader
 
@@ -73,7 +74,8 @@ def label_hash(bag: Path) -> str:
     with AnyReader([bag]) as reader:
         connections = [connection for connection in reader.connections if connection.topic.endswith(TOPIC)]
         for connection, _, data in reader.messages(connections):
-            digest.update(reader.deserialize(data, connection.msgtype).data.tobytes())
+            image: Any = reader.deserialize(data, connection.msgtype)
+            digest.update(image.data.tobytes())
     return digest.hexdigest()
 
 

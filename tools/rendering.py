@@ -1,4 +1,6 @@
-"""Measure how fast the street world renders: ``python docs/rendering.py``. Writes rendering.json here."""
+"""Measure how fast the street world renders: ``python -m tools.rendering``. Writes docs/rendering.json."""
+
+from __future__ import annotations
 
 import json
 import time
@@ -9,12 +11,12 @@ import cv2
 
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
-RENDERING = Path(__file__).parent / "rendering.json"
+RENDERING = Path(__file__).resolve().parents[1] / "docs" / "rendering.json"
 WIDTH, HEIGHT = 480, 360
 RUNS, FRAMES = 10, 20
 
 
-def seconds(world, first):
+def seconds(world: StreetWorld, first: int) -> float:
     """CPU time of a frame, s, over FRAMES of them."""
     start = time.process_time()
     for index in range(first, first + FRAMES):
@@ -22,7 +24,7 @@ def seconds(world, first):
     return (time.process_time() - start) / FRAMES
 
 
-def main():
+def main() -> None:
     """Measure frames a second of CPU time on one thread: the median of RUNS."""
     cv2.setNumThreads(1)
     world = StreetWorld(StreetWorldConfig(width=WIDTH, height=HEIGHT))

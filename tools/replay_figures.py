@@ -1,9 +1,11 @@
-"""Measure what docs/replay.md states, into replay_figures.json: the shipped pair on CamVid val, and a long bag.
+"""Measure what docs/replay.md states, into docs/replay_figures.json: the shipped pair on CamVid val, and a long bag.
 
-python docs/replay_figures.py camvid     # needs VIDSEG_DATA; also replay_report.png
-python docs/replay_figures.py long       # a bag of 10,000 frames of the street world, at 160x120
-python docs/replay_figures.py viewing    # viewing.png alone: needs VIDSEG_DATA, pip install rerun-sdk, and Vulkan
+python -m tools.replay_figures camvid     # needs VIDSEG_DATA; also replay_report.png
+python -m tools.replay_figures long       # a bag of 10,000 frames of the street world, at 160x120
+python -m tools.replay_figures viewing    # viewing.png alone: needs VIDSEG_DATA, pip install rerun-sdk, and Vulkan
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -13,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,23 +26,24 @@ from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES
 from vidseg_ros.io.image_messages import image_data
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES = DOCS / "replay_figures.json"
 PAIR = ("espnet_camvid", "espnet_l1b_camvid")
 FRAMES, SIZE = 10_000, (160, 120)
 VIEWED, WINDOW = 20, (1200, 640)  # frames, and the viewer's width and height
 SCENES = 100  # frames that are drawn; the bag repeats them there and back
+Figures = dict[str, Any]
 
 
-def replay(*arguments, cwd=None):
+def replay(*arguments: object, cwd: Path | None = None) -> tuple[float, float]:
     """Run the verb; returns its wall time in seconds and its peak memory in MB."""
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "vidseg_ros", "replay", *map(str, arguments)], check=True, cwd=cwd)
     return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def camvid(folder):
-    """Return the figures of the shipped pair on CamVid val, at 15 Hz, with its report's size."""
+def camvid(folder: Path) -> Figures:
+    """Figures of the shipped pair on CamVid val, at 15 Hz, with its report's size."""
     val = find_dataset("camvid/val")
     checkpoints = ("--checkpoint", PAIR[0], "--compare", PAIR[1])
     data = ("frames", "--labels", "labels", "--fps", 15)
@@ -58,7 +62,7 @@ def camvid(folder):
     }
 
 
-def screenshot(page, picture):
+def screenshot(page: Path, picture: Path) -> None:
     """Take a picture of the report, where a browser is installed ($BROWSER, or chromium)."""
     browser = os.environ.get("BROWSER", "chromium")
     command = [browser, "--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=940,2600"]
@@ -68,23 +72,28 @@ def screenshot(page, picture):
         print(f"no picture of the report: {error}")
 
 
-def viewing(folder):
+def viewing(folder: Path) -> None:
     """Take a picture of a recorded bag in Rerun ($RERUN, or rerun)."""
     val, picture = find_dataset("camvid/val"), DOCS / "viewing.png"
     replay("frames", "--checkpoint", PAIR[1], "--frames", VIEWED, "--output", folder, cwd=val)
     bag = folder / "frames/bag/bag.mcap"
     options = ["--headless", "--window-size", "{}x{}".format(*WINDOW), "--hide-welcome-screen"]
-    command = [os.environ.get("RERUN", "rerun"), bag, *options, "--screenshot-to", picture]
+    command = [os.environ.get("RERUN", "rerun"), str(bag), *options, "--screenshot-to", str(picture)]
     subprocess.run(command, check=True, env={**os.environ, "RUST_LOG": "error"})  # no messages over the picture
     shown = cv2.imread(str(picture))  # at the scale of a fine screen
     cv2.imwrite(str(picture), cv2.resize(shown, WINDOW, interpolation=cv2.INTER_AREA))
 
 
-def long_bag(path):
+def there_and_back(count: int) -> list[int]:
+    """A round trip through ``count`` frames that repeats without a jump."""
+    return [*range(count), *range(count - 2, 0, -1)]
+
+
+def long_bag(path: Path) -> None:
     """Write a bag of FRAMES raw images."""
     world = StreetWorld(StreetWorldConfig(width=SIZE[0], height=SIZE[1]))
     scenes = [world.frame(index).rgb for index in range(SCENES)]
-    order = [*range(SCENES), *range(SCENES - 2, 0, -1)]
+    order = there_and_back(SCENES)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection("/image", IMAGE_TYPE, typestore=TYPES)
         for index in range(FRAMES):
@@ -93,8 +102,8 @@ def long_bag(path):
             writer.write(connection, stamp, image_data(rgb, "rgb8", stamp, "camera"))
 
 
-def long(folder):
-    """Return frames a second and peak memory of a long bag; the network runs at the size of the frames."""
+def long(folder: Path) -> Figures:
+    """Frames a second and peak memory of a long bag; the network runs at the size of the frames."""
     long_bag(folder / "bag")
     size = "{}x{}".format(*SIZE)
     options = ("--size", size, "--threads", 1)  # at this size, threads wait for each other more than they work
@@ -110,11 +119,12 @@ def long(folder):
     }
 
 
-def main():
+def main() -> None:
     """Measure what is asked for; the other figures stay."""
     if sys.argv[1] == "viewing":
         with tempfile.TemporaryDirectory() as folder:
-            return viewing(Path(folder))
+            viewing(Path(folder))
+        return
     measure = {"camvid": camvid, "long": long}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         found = {sys.argv[1]: measure(Path(folder))}

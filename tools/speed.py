@@ -1,21 +1,28 @@
-"""Measure engines and node, and the quality that each engine keeps: ``make benchmark``. Writes speed.json here.
+"""Measure engines and node, and the quality that each engine keeps: ``make benchmark``. Writes docs/speed.json.
 
 CamVid is found through VIDSEG_DATA. Nothing else should run meanwhile. ``tables`` turns the figures into Markdown.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-
-from markdown import table
+from typing import Any
 
 from vidseg_ros.benchmark import UNTUNED
 from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 
-DOCS = Path(__file__).parent
+if __name__ == "__main__":  # as ``python tools/speed.py`` too
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.tables import table
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SPEED = DOCS / "speed.json"
 SOAK = DOCS / "soak.json"  # of make soak
 SIZES = ("480x360", "1024x512")
@@ -23,18 +30,20 @@ LOWER = "openvino:bf16"
 CAMERAS = "1,8"
 NODE_SIZES = "640x480,1024x512"
 RIG = ("--cameras", "1,4,8", "--rate", 30, "--frames", 300)  # more than the network takes
+Figures = dict[str, Any]
 
 
-def vidseg(*arguments, out, **environment):
+def vidseg(*arguments: object, out: Path, **environment: str) -> Figures:
     """Run a verb; returns its figures."""
     command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)]
     subprocess.run(command, check=True, env=os.environ | environment)
-    return json.loads(out.read_text())
+    figures: Figures = json.loads(out.read_text())
+    return figures
 
 
-def int8(path, size, *words):
+def int8(path: Path, size: str, *words: object) -> Path:
     """Export the shipped network in int8; returns ``path``."""
-    command = [
+    command: list[object] = [
         "export",
         DEFAULT_CHECKPOINT,
         path,
@@ -50,11 +59,11 @@ def int8(path, size, *words):
     return path
 
 
-def measure(folder):
-    """Return all figures."""
+def measure(folder: Path) -> Figures:
+    """All figures."""
     out = folder / "figures.json"
     files = {size: int8(folder / f"int8_{size}.xml", size, "--hysteresis", 0) for size in SIZES}  # as the reference
-    figures = {"benchmark": {}, "quality": {}}
+    figures: Figures = {"benchmark": {}, "quality": {}}
     for size, path in files.items():
         engines = f"torch,openvino,onnxruntime,{LOWER},{path}"
         figures["benchmark"][size] = vidseg("benchmark", "--engines", engines, "--sizes", size, out=out)
@@ -75,11 +84,12 @@ def measure(folder):
     }.items():
         figures["quality"][name] = vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", *words, out=out)
     figures["quality"]["openvino int8"] = vidseg("evaluate", int8(folder / "int8.xml", SIZES[0]), "camvid/val", out=out)
-    return json.loads(json.dumps(figures).replace(str(folder), ""))
+    plain: Figures = json.loads(json.dumps(figures).replace(str(folder), ""))
+    return plain
 
 
-def spinning(turns, busy, out):
-    """Return the milliseconds of a step of PyTorch whose waiting threads spin so often."""
+def spinning(turns: str, busy: bool, out: Path) -> float:
+    """Milliseconds of a step of PyTorch whose waiting threads spin so often."""
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
         words = ("benchmark", "--engines", "torch", "--sizes", SIZES[0], "--rounds", 3)
@@ -88,18 +98,18 @@ def spinning(turns, busy, out):
         if other:
             other.kill()
             other.wait()
-    return result["ms_p50"]
+    return float(result["ms_p50"])
 
 
-def name_of(result):
-    """Return what the tables call an engine."""
+def name_of(result: Figures) -> str:
+    """What the tables call an engine."""
     if result["engine"].endswith(".xml"):
         return "openvino int8"
-    return result["engine"] + ("" if result["precision"] == "f32" else f":{result['precision']}")
+    return str(result["engine"]) + ("" if result["precision"] == "f32" else f":{result['precision']}")
 
 
-def engines(figures):
-    """Return the table of engines by size."""
+def engines(figures: Figures) -> str:
+    """The table of engines by size."""
     rows = [
         [
             result["size"],
@@ -116,16 +126,16 @@ def engines(figures):
     return table(["size", "engine", "ms p50", "ms p95", "ratio", "equal labels, %", "peak MB"], rows)
 
 
-def bars():
-    """Return by size the floor of the machine and each engine's milliseconds, for the plot."""
+def bars(figures: Figures) -> dict[str, tuple[float, list[tuple[str, float]]]]:
+    """By size the floor of the machine and each engine's milliseconds, for the plot."""
     return {
         size: (run["floor_ms"][size], [(name_of(result), result["ms_p50"]) for result in run["results"]])
-        for size, run in json.loads(SPEED.read_text())["benchmark"].items()
+        for size, run in figures["benchmark"].items()
     }
 
 
-def floors(figures):
-    """Return one line about the floor of the machine."""
+def floors(figures: Figures) -> str:
+    """One line about the floor of the machine."""
     parts = [
         f"{size}: {run['gmacs'][size]:.2f} G multiply-adds, {run['floor_ms'][size]:.1f} ms at the "
         f"{run['floor']['gflops']:.0f} GFLOP/s of a matrix product"
@@ -134,8 +144,8 @@ def floors(figures):
     return "; ".join(parts)
 
 
-def cameras(figures):
-    """Return the table of several cameras in one step."""
+def cameras(figures: Figures) -> str:
+    """The table of several cameras in one step."""
     rows = [
         [name_of(result), result["cameras"], f"{result['ms_p50']:.1f}", f"{result['ms_p50'] / result['cameras']:.1f}"]
         for result in figures["cameras"]["results"]
@@ -144,8 +154,8 @@ def cameras(figures):
     return table(["engine", "cameras", "ms p50", "ms p50 a camera"], rows)
 
 
-def node(figures):
-    """Return the table of the node."""
+def node(figures: Figures) -> str:
+    """The table of the node."""
     parts = ("latency_ms", "transport_ms", "queue_ms", "read_ms", "model_ms", "publish_ms", "overhead_percent")
     rows = [
         [result["size"], name_of(result)]
@@ -157,8 +167,8 @@ def node(figures):
     return table(["size", "engine", *named, "first label, s", "CPU", "dropped"], rows)
 
 
-def rig(figures):
-    """Return the table of several cameras that send more than the network takes."""
+def rig(figures: Figures) -> str:
+    """The table of several cameras that send more than the network takes."""
     rows = []
     for result in figures["rig"]["results"]:
         counts, frames = result["labels_by_camera"], result["frames"]
@@ -168,29 +178,29 @@ def rig(figures):
     return table(["cameras", "sent", "dropped", "labels of a camera", "latency, ms"], rows)
 
 
-def spin(figures):
-    """Return what a step of PyTorch takes by how long its threads spin."""
+def spin(figures: Figures) -> str:
+    """What a step of PyTorch takes by how long its threads spin."""
     rows = [[name, f"{milliseconds:.1f}"] for name, milliseconds in figures["spin"].items()]
     return table(["machine, spinning", "ms p50"], rows)
 
 
-def quality(figures):
-    """Return the table of what each engine keeps of the quality."""
+def quality(figures: Figures) -> str:
+    """The table of what each engine keeps of the quality."""
     keys = ("miou", "acc", "cons", "consw")
     rows = [[name, *(f"{values[key]:.2f}" for key in keys)] for name, values in figures["quality"].items()]
     return table(["engine", "mIoU", "Acc", "Cons", "ConsW"], rows)
 
 
-def soak():
-    """Return the least and the most memory of the long run."""
-    (result,) = json.loads(SOAK.read_text())["results"]
+def soak(figures: Figures) -> str:
+    """The least and the most memory of the long run."""
+    (result,) = figures["results"]
     return f"{min(result['rss_mb'])} to {max(result['rss_mb'])}"
 
 
-def tables():
-    """Return the Markdown of everything that was measured, by its place in results.in.md."""
+def tables() -> dict[str, str]:
+    """The Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(SPEED.read_text())
-    builders = {
+    builders: dict[str, Callable[[Figures], str]] = {
         "engines": engines,
         "floors": floors,
         "cameras": cameras,
@@ -199,7 +209,7 @@ def tables():
         "spin": spin,
         "engine_quality": quality,
     }
-    return {name: build(figures) for name, build in builders.items()} | {"soak": soak()}
+    return {name: build(figures) for name, build in builders.items()} | {"soak": soak(json.loads(SOAK.read_text()))}
 
 
 if __name__ == "__main__":

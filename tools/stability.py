@@ -1,10 +1,14 @@
 """Where and when the labels of a checkpoint flicker, for results.md."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import open_dataset
@@ -16,10 +20,11 @@ from vidseg_ros.metrics import consistency
 from vidseg_ros.stream import FrameStream
 
 EDGES = (2, 4, 8, 16)  # pixels from a boundary of the truth
+Ids = NDArray[np.uint8]
 
 
-def predict(checkpoint, dataset):
-    """Return the stamps, and labels and truth uint8 (T, H, W), of a data set of one sequence."""
+def predict(checkpoint: str, dataset: str) -> tuple[list[int], Ids, Ids]:
+    """Stamps in nanoseconds, and labels and truth uint8 (T, H, W), of a data set of one sequence."""
     network = load_checkpoint(checkpoint)
     stream = FrameStream(TorchEngine(network, EngineConfig(device="cpu")))
     frames = open_dataset(dataset, network.labels)
@@ -31,15 +36,21 @@ def predict(checkpoint, dataset):
     return [frame.stamp for frame in frames], np.stack(labels), np.concatenate([clip.labels for clip in clips])
 
 
-def over_time(stamps, labels, truth):
-    """Return the seconds and Cons in percent of each pair of frames."""
+def over_time(stamps: Sequence[int], labels: Ids, truth: Ids) -> tuple[list[float], list[float]]:
+    """Seconds and Cons in percent of each pair of frames."""
     cons, _ = consistency(torch.from_numpy(labels), torch.from_numpy(truth))
-    return [round(stamp - stamps[0], 3) for stamp in stamps[1:]], [round(100 * value, 2) for value in cons.tolist()]
+    return (
+        [round(1e-9 * (stamp - stamps[0]), 3) for stamp in stamps[1:]],
+        [round(100 * value, 2) for value in cons.tolist()],
+    )
 
 
-def by_distance(stamps, labels, truth):
-    """Return, by distance from the nearest boundary of the truth, the percentage of all pixels that stay the same in
-    truth, and of those that have labels of two kinds. Over all pairs of frames; the last distance is all beyond."""
+def by_distance(labels: Ids, truth: Ids) -> tuple[list[float], list[float]]:
+    """By distance from the nearest boundary of the truth: percentages of all pixels, over all pairs of frames.
+
+    First of those that stay the same in truth, then of those among them that have labels of two kinds; the last
+    distance is all beyond.
+    """
     area, flicker = np.zeros(len(EDGES) + 1), np.zeros(len(EDGES) + 1)
     for before, after in pairwise(range(len(labels))):
         stays = (truth[before] == truth[after]) & (truth[after] != IGNORE)
@@ -49,10 +60,10 @@ def by_distance(stamps, labels, truth):
     return (100 * area / area.sum()).round(2).tolist(), (100 * flicker / area.sum()).round(2).tolist()
 
 
-def distance(truth):
-    """Return how many pixels away the nearest boundary between labels is, float32 (H, W)."""
+def distance(truth: Ids) -> NDArray[np.float32]:
+    """Pixels to the nearest boundary between labels, float32 (H, W)."""
     inside = np.ones(truth.shape, np.uint8)
     for axis in (0, 1):
         changes = np.diff(truth, axis=axis) != 0
         inside[tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))][changes] = 0
-    return cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), np.float32)
