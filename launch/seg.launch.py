@@ -19,9 +19,10 @@ ARGUMENTS = {
     "use_sim_time": ("", "true takes time from /clock"),
     "model": ("", "checkpoint (.safetensors) or name of shipped weights"),
     "device": ("", "auto, cpu, cuda, cuda:1, ..."),
+    "memory": ("", "what is remembered: auto, network, flow or off"),
     "image_transport": ("", "raw or compressed"),
 }
-OVERRIDES = {"model": str, "device": str, "image_transport": str, "use_sim_time": bool}
+OVERRIDES = {"model": str, "device": str, "memory": str, "image_transport": str, "use_sim_time": bool}
 
 
 def start_node(context):

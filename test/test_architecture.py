@@ -44,7 +44,7 @@ ALLOWED = {
     "__init__": {"engines", "schema", "stream"},  # for open_stream
 }
 ROS_ONLY = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
-IO_ONLY = {"cv_bridge", "rosbags"}
+IO_ONLY = {"av", "cv_bridge", "rosbags"}
 ROS_ONLY |= {"nav_msgs", "rosgraph_msgs", "carla_msgs", "ackermann_msgs"}
 
 

@@ -62,7 +62,7 @@ def test_parameters_of_a_file_and_overrides(checkpoint_file, tmp_path):
     process = ros2_launch(
         f"params_file:={tmp_path}/mine.yaml", f"model:={checkpoint_file}", "image_transport:=compressed"
     )
-    wait_for(process, "segmenting image/compressed")
+    wait_for(process, "segmenting /image/compressed")
     stop(process)
 
 

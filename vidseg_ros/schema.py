@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +19,11 @@ from vidseg_ros.aliases import CONFIG_KEYS
 from vidseg_ros.errors import UserError
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+LARGEST = 1e9  # of numbers that a user gives
+LARGEST_SIDE = 16384  # pixels of a picture
+THREADS, WORKERS, PORTS = 1024, 1024, 65535  # at most
 
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
@@ -26,10 +33,58 @@ def require_one_of(key: str, value: object, allowed: Collection[object]) -> None
 
 
 def require_positive(**values: float) -> None:
-    """Raise UserError for the first value that is not above zero."""
+    """Raise UserError for the first value that is not a number above zero; none is endless."""
     for key, value in values.items():
-        if not value > 0:
-            raise UserError(f"{key} is {value}; it must be above 0")
+        if not 0 < value < math.inf:
+            raise UserError(f"{key} is {value}; it must be above 0" + (" and finite" if value > 0 else ""))
+
+
+def positive(key: str, most: float = LARGEST) -> Callable[[str], float]:
+    """A type for argparse: a number above 0 that is not more than ``most``. Raises UserError, which names ``key``."""
+    return _number(key, float, lambda value: 0 < value <= most, f"above 0 and at most {most:g}")
+
+
+def not_negative(key: str, most: float = LARGEST) -> Callable[[str], float]:
+    """A type for argparse: a number from 0 to ``most``. Raises UserError, which names ``key``."""
+    return _number(key, float, lambda value: 0 <= value <= most, f"from 0 to {most:g}")
+
+
+def whole(key: str, least: int = 1, most: int = int(LARGEST)) -> Callable[[str], int]:
+    """A type for argparse: a whole number from ``least`` to ``most``. Raises UserError, which names ``key``."""
+    words = "above 0" if least == 1 else f"{least} or more"
+    return _number(key, int, lambda value: least <= value <= most, f"{words} and at most {most}")
+
+
+def _number(key: str, kind: Callable[[str], N], fits: Callable[[N], bool], words: str) -> Callable[[str], N]:
+    def read(text: str) -> N:
+        try:
+            value = kind(text)
+        except ValueError as error:
+            raise UserError(f"{key} is '{text}'; give a {'whole ' if kind is int else ''}number {words}") from error
+        if not fits(value):  # NaN fits nothing
+            raise UserError(f"{key} is {value}; it must be {words}")
+        return value
+
+    return read
+
+
+def image_size(text: str, least: int = 16) -> tuple[int, int]:
+    """A type for argparse: WIDTHxHEIGHT of what a network takes.
+
+    Raises ArgumentTypeError for what is none, and UserError for sides below ``least`` or above LARGEST_SIDE.
+    """
+    sides = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if sides is None:
+        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
+    width, height = int(sides[1]), int(sides[2])
+    if not all(least <= side <= LARGEST_SIDE for side in (width, height)):
+        raise UserError(f"size is {text}; width and height must be at least {least} and at most {LARGEST_SIDE}")
+    return width, height
+
+
+def camera_size(text: str) -> tuple[int, int]:
+    """A type for argparse: WIDTHxHEIGHT of a camera, as ``image_size``, but of any pixels."""
+    return image_size(text, least=1)
 
 
 def require_finite(**values: float) -> None:

@@ -1,4 +1,4 @@
-"""Teachers: anything that gives a frame class probabilities."""
+"""Teachers: anything that gives a frame class probabilities, for pseudo labels and for distillation."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class PseudoConfig:
 
 
 HUGGING_FACE = "hf:"  # before the name of a model
+IMPOSSIBLE = 1e-12  # a probability
 SYNONYMS = {"traffic-light": "traffic light", "traffic-sign": "traffic sign", "motorbike": "motorcycle"}
 
 
@@ -49,19 +50,21 @@ class Teacher(Protocol):
     def begin(self) -> None:
         """Begin a new video."""
 
-    def look(self, rgb: NDArray[np.uint8]) -> Tensor:
-        """Return the probability of each class at each pixel of a frame (H, W, 3): float32 (classes, H, W).
+    def logits(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Logarithms of the probability of each class at each pixel of a frame (H, W, 3): float32 (classes, H, W).
 
-        They may sum up to less than 1: the rest goes to classes that the label set has not.
+        On the teacher's device. Probabilities may sum up to less than 1: the rest goes to classes that the label set
+        has not.
         """
 
 
 class CheckpointTeacher:
     """A checkpoint of ours, averaged over scales and mirroring; each view is a stream with a memory of its own."""
 
-    def __init__(self, name: str, config: PseudoConfig) -> None:
+    def __init__(self, name: str, config: PseudoConfig, device: str = "cpu") -> None:
         checkpoint = load_checkpoint(name)
-        self.labels, self._network = checkpoint.labels, checkpoint.network
+        self.labels, self._device = checkpoint.labels, device
+        self._network = checkpoint.network.requires_grad_(False).to(device)
         width, height = checkpoint.network.config.input.size
         mirrored = (False, True) if config.flip else (False,)
         sizes = [(round(scale * height), round(scale * width)) for scale in config.scales]
@@ -74,21 +77,23 @@ class CheckpointTeacher:
         self._states = [None] * len(self._views)
 
     @torch.inference_mode()
-    def look(self, rgb: NDArray[np.uint8]) -> Tensor:
+    def logits(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Average the views."""
-        frame = torch.tensor(rgb).permute(2, 0, 1)[None].float()
-        total = torch.zeros(len(self.labels), *rgb.shape[:2])
+        frame = torch.tensor(rgb, device=self._device).permute(2, 0, 1)[None].float()
+        total = torch.zeros(len(self.labels), *rgb.shape[:2], device=self._device)
         for number, (size, mirror) in enumerate(self._views):
             view = F.interpolate(frame, size, mode="bilinear", align_corners=False).round().to(torch.uint8)
             logits, self._states[number] = self._network(_mirrored(view, mirror), self._states[number])
             total += _at_size(_mirrored(logits, mirror), rgb)
-        return total / len(self._views)
+        return log_probabilities(total / len(self._views))
 
 
 class HuggingFaceTeacher:
     """A semantic segmentation model of Hugging Face, by its name or folder; classes are matched by name."""
 
-    def __init__(self, name: str, labels: LabelSet, config: PseudoConfig, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, labels: LabelSet, config: PseudoConfig, say: Callable[[str], None], device: str = "cpu"
+    ) -> None:
         if find_spec("transformers") is None:
             raise UserError(f"teacher '{name}' needs transformers; pip install 'vidseg_ros[teacher]'")
         from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation  # noqa: PLC0415 - optional
@@ -100,7 +105,8 @@ class HuggingFaceTeacher:
             raise UserError(
                 f"cannot load teacher '{name}' ({describe(error)}); name a model of Hugging Face"
             ) from error
-        self.labels, self._config = labels, config
+        self.labels, self._config, self._device = labels, config, device
+        self._model = self._model.to(device)
         names = {number: text.lower() for number, text in self._model.config.id2label.items()}
         names = {int(number): SYNONYMS.get(text, text) for number, text in names.items()}
         self._columns = {number: labels.id_of(text) for number, text in names.items() if text in labels.names}
@@ -115,21 +121,26 @@ class HuggingFaceTeacher:
         """Nothing is remembered."""
 
     @torch.inference_mode()
-    def look(self, rgb: NDArray[np.uint8]) -> Tensor:
+    def logits(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Average the frame and, where wanted, its mirror image; the model brings its own size."""
         views = (False, True) if self._config.flip else (False,)
-        total = torch.zeros(len(self.labels), *rgb.shape[:2])
+        total = torch.zeros(len(self.labels), *rgb.shape[:2], device=self._device)
         for mirror in views:
             image = np.ascontiguousarray(rgb[:, ::-1] if mirror else rgb)
-            logits = self._model(**self._processor(images=image, return_tensors="pt")).logits
+            inputs = self._processor(images=image, return_tensors="pt")
+            logits = self._model(**{name: tensor.to(self._device) for name, tensor in inputs.items()}).logits
             probabilities = _at_size(_mirrored(logits, mirror), rgb)
             for theirs, ours in self._columns.items():
                 total[ours] += probabilities[theirs]
-        return total / len(views)
+        return log_probabilities(total / len(views))
 
 
 def open_teacher(
-    name: str, label_set: str, config: PseudoConfig, say: Callable[[str], None] = lambda line: None
+    name: str,
+    label_set: str,
+    config: PseudoConfig,
+    say: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> Teacher:
     """Return the teacher ``name``: a checkpoint of ours, or a model of Hugging Face for ``label_set``.
 
@@ -137,8 +148,13 @@ def open_teacher(
     know. Raises UserError for a teacher that cannot be loaded or knows none of them.
     """
     if name.startswith(HUGGING_FACE) or Path(name).is_dir():
-        return HuggingFaceTeacher(name.removeprefix(HUGGING_FACE), find_label_set(label_set), config, say)
-    return CheckpointTeacher(name, config)
+        return HuggingFaceTeacher(name.removeprefix(HUGGING_FACE), find_label_set(label_set), config, say, device)
+    return CheckpointTeacher(name, config, device)
+
+
+def log_probabilities(probabilities: Tensor) -> Tensor:
+    """Finite logarithms, also of what is impossible."""
+    return probabilities.clamp(min=IMPOSSIBLE).log()
 
 
 def _mirrored(images: Tensor, mirror: bool) -> Tensor:

@@ -9,6 +9,7 @@ from vidseg_ros.io import bag_writer as writer_module
 from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES, image_topics, is_bag
 from vidseg_ros.io.bag_writer import BagWriter
 from vidseg_ros.io.image_messages import find_decoder, image_to_rgb
+from vidseg_ros.io.recordings import open_recordings
 
 STAMPS = [10**9 + i * 10**8 for i in range(3)]
 
@@ -150,3 +151,57 @@ def test_the_same_messages_make_the_same_bytes(tmp_path):
         record(tmp_path / name / "bag", 30)
     for file in ("bag.mcap", "metadata.yaml"):
         assert (tmp_path / "a/bag" / file).read_bytes() == (tmp_path / "b/bag" / file).read_bytes()
+
+
+def cut(path, share, target=None):
+    """Cut the MCAP file of a bag, or copy it cut."""
+    (file,) = path.glob("*.mcap")
+    data = file.read_bytes()
+    (target or file).write_bytes(data[: round(share * len(data))])
+    return target or path
+
+
+def readable(path):
+    """Return how many messages of the only topic can be read, and what is said at the end."""
+    (topic,) = image_topics(path)
+    read = []
+    with pytest.raises(UserError) as caught:
+        read.extend(recorded for recorded, _ in topic.messages())
+    assert topic.count == len(read)
+    return read, str(caught.value)
+
+
+@pytest.mark.parametrize("compression", [None, "storage"])
+def test_a_cut_mcap_file_is_read_up_to_the_cut(compression, tmp_path):
+    """Nothing of it was read, for its index stands at the end."""
+    frames = [(number, image(picture(number, (180, 190)), number)) for number in range(60)]
+    path = write_bag(tmp_path / "bag", {"/image": frames, "/clock": [(5, TIME(0, 0))]}, compression=compression)
+    single = cut(path, 0.6, tmp_path / "alone.mcap")
+    for bag in (single, cut(path, 0.6)):
+        read, said = readable(bag)
+        assert 10 < len(read) < 50 and read == list(range(len(read)))
+        assert f"cannot read bag '{bag}'" in said and "File end magic is invalid" in said
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01])
+def test_a_cut_mcap_file_without_a_message_is_one_line(share, tmp_path):
+    frames = [(number, image(picture(number, (180, 190)), number)) for number in range(60)]
+    path = cut(write_bag(tmp_path / "bag", {"/image": frames}), share)
+    with pytest.raises(UserError, match=f"cannot read bag '{path}'"):
+        image_topics(path)
+
+
+def test_an_empty_storage_id_is_answered_by_what_mends_it(tmp_path):
+    """ "Try reindex" was the answer: that is what leaves it empty."""
+    path = write_bag(tmp_path / "bag", {"/image": camera()})
+    text = (path / "metadata.yaml").read_text()
+    (path / "metadata.yaml").write_text(text.replace("storage_identifier: mcap", "storage_identifier: ''"))
+    (topic,) = image_topics(path)
+    with pytest.raises(UserError, match=rf"names no storage.*run 'ros2 bag reindex -s mcap {path}'"):
+        list(topic.messages())
+
+
+def test_a_ros_1_bag_is_called_one(tmp_path):
+    (tmp_path / "drive.bag").write_bytes(b"#ROSBAG V2.0\n" + bytes(100))
+    with pytest.raises(UserError, match=r"drive.bag' is a ROS 1 bag; convert it: rosbags-convert --src .*drive.bag"):
+        open_recordings(tmp_path / "drive.bag")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.losses import class_weights, clip_loss, cross_entropy, inconsistency
+from vidseg_ros.losses import Batch, Objective, Output, class_weights, cross_entropy, inconsistency
 from vidseg_ros.losses.config import LossConfig
 
 
@@ -20,6 +20,12 @@ def random_clip(seed, frames=3, batch=2, classes=3, height=4, width=5):
     labels = torch.where(torch.rand(still.shape, generator=random) < 0.2, other, still)
     labels[torch.rand(still.shape, generator=random) < 0.2] = IGNORE
     return logits, labels
+
+
+def objective_of(logits, labels, config=None, weights=None):
+    """The terms of clips whose frames do not matter."""
+    frames = torch.zeros(*labels.shape[:2], 3, *labels.shape[2:], dtype=torch.uint8)
+    return Objective(config, weights)(Batch(frames, labels), Output(logits))
 
 
 def test_class_weights():
@@ -155,10 +161,10 @@ def test_dilation_spares_the_neighbours_of_a_change():
         (LossConfig(dilation=2), (False, False, 2)),
     ],
 )
-def test_clip_loss_takes_the_variant_of_its_config(config, arguments):
+def test_the_objective_takes_the_variant_of_its_config(config, arguments):
     logits, labels = random_clip(9, height=6, width=8)
     expected = inconsistency(logits.softmax(2), labels, *arguments)
-    torch.testing.assert_close(clip_loss(logits, labels, config=config)["incons"], expected)
+    torch.testing.assert_close(objective_of(logits, labels, config)["incons"], expected)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -172,10 +178,10 @@ def test_inconsistency_without_pairs_is_zero(frames):
 
 
 @pytest.mark.parametrize("factor", [0.0, 3.0])
-def test_clip_loss_adds_up(factor):
+def test_the_objective_adds_up(factor):
     logits, labels = random_clip(7)
     weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-    loss = clip_loss(logits, labels, weights, LossConfig(lambda_incons=factor))
+    loss = objective_of(logits, labels, LossConfig(lambda_incons=factor), weights)
     ce = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1), weights, ignore_index=IGNORE)
     incons = slow_inconsistency(logits.softmax(2), labels, absolute=False)
     assert incons > 0
@@ -183,11 +189,11 @@ def test_clip_loss_adds_up(factor):
     assert {name: value.item() for name, value in loss.items()} == pytest.approx(expected)
 
 
-def test_clip_loss_of_the_paper():
+def test_the_objective_of_the_paper():
     """lambda_incons is 10 where nobody says otherwise, and single frames have no inconsistency."""
     logits, labels = random_clip(8)
-    loss = clip_loss(logits, labels)
+    loss = objective_of(logits, labels)
     assert loss["total"].item() == pytest.approx(loss["ce"].item() + 10 * loss["incons"].item())
-    single = clip_loss(logits[:1], labels[:1])
+    single = objective_of(logits[:1], labels[:1])
     assert single["incons"] == 0
     assert single["total"] == single["ce"]

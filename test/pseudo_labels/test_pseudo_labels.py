@@ -34,9 +34,9 @@ class Knowing:
     def begin(self):
         self.begun += 1
 
-    def look(self, rgb):
+    def logits(self, rgb):
         truth = torch.from_numpy(next(self.answers)).long()
-        return torch.nn.functional.one_hot(truth, len(CAMVID)).permute(2, 0, 1) * self.confidence
+        return torch.nn.functional.one_hot(truth, len(CAMVID)).permute(2, 0, 1).mul(self.confidence).log()
 
 
 def test_a_steady_teacher_keeps_its_labels(drive):
@@ -81,20 +81,20 @@ def test_views_are_averaged(checkpoint_file, drive):
     with torch.no_grad():
         logits, state = plain._network(frame, None)
         again, _ = plain._network(frame, state)
-    torch.testing.assert_close(plain.look(drive[0].rgb), logits.softmax(1)[0])
-    torch.testing.assert_close(plain.look(drive[0].rgb), again.softmax(1)[0])
+    torch.testing.assert_close(plain.logits(drive[0].rgb).exp(), logits.softmax(1)[0])
+    torch.testing.assert_close(plain.logits(drive[0].rgb).exp(), again.softmax(1)[0])
     plain.begin()
-    torch.testing.assert_close(plain.look(drive[0].rgb), logits.softmax(1)[0])
-    mixed = CheckpointTeacher(str(checkpoint_file), PseudoConfig()).look(drive[0].rgb)
+    torch.testing.assert_close(plain.logits(drive[0].rgb).exp(), logits.softmax(1)[0])
+    mixed = CheckpointTeacher(str(checkpoint_file), PseudoConfig()).logits(drive[0].rgb).exp()
     torch.testing.assert_close(mixed.sum(0), torch.ones(64, 96), atol=1e-4, rtol=0)
     both = CheckpointTeacher(str(checkpoint_file), PseudoConfig(scales=(1.0,)))
     rgb = drive[0].rgb
-    torch.testing.assert_close(both.look(rgb), _fresh(both, rgb[:, ::-1].copy()).flip(-1), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(both.logits(rgb).exp(), _fresh(both, rgb[:, ::-1].copy()).flip(-1), atol=1e-4, rtol=1e-3)
 
 
 def _fresh(teacher, rgb):
     teacher.begin()
-    return teacher.look(rgb)
+    return teacher.logits(rgb).exp()
 
 
 class StandIn(types.ModuleType):
@@ -123,6 +123,9 @@ class StandIn(types.ModuleType):
             def eval(self):
                 return self
 
+            def to(self, device):
+                return self
+
             def __call__(self, pixels):
                 red = pixels[..., 0] / 25.5
                 return types.SimpleNamespace(logits=torch.stack([red, red * 0, red * 0 + 2, red * 0 - 9])[None])
@@ -135,7 +138,7 @@ def test_models_of_hugging_face(monkeypatch):
     teacher = open_teacher("hf:someone/model", "cityscapes", PseudoConfig())
     rgb = np.zeros((8, 12, 3), np.uint8)
     rgb[:, 6:] = 255
-    probabilities = teacher.look(rgb)
+    probabilities = teacher.logits(rgb).exp()
     assert (teacher.labels, probabilities.shape) == (CITYSCAPES, (19, 8, 12))
     chosen = probabilities.argmax(0)
     assert (chosen[:, 8:] == CITYSCAPES.id_of("road")).all()
@@ -156,7 +159,7 @@ def test_training_reads_what_the_verb_writes(checkpoint_file, drive, tmp_path, c
     path = write_bag(tmp_path / "drive", {"/image": messages([f.rgb for f in drive])})
     figures = tmp_path / "figures.json"
     command = ["pseudo-label", str(path), "--teacher", str(checkpoint_file), "--output", str(tmp_path / "data")]
-    assert main([*command, "--confidence", "0.3", "--scales", "1", "--json", str(figures)]) == 0
+    assert main([*command, "--confidence", "0", "--scales", "1", "--json", str(figures)]) == 0
     frames = open_dataset(str(tmp_path / "data"), CAMVID)
     assert len(frames) == len(drive)
     for stored, frame in zip(frames, drive, strict=True):
@@ -198,3 +201,15 @@ def test_bad_input_is_one_line(options, text, checkpoint_file, tmp_path, capsys)
     assert main([*command, *options]) == 2
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
+
+
+def test_frames_that_hold_no_image_are_counted(checkpoint_file, drive, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index, frame in enumerate(drive[:3]):
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), frame.rgb[..., ::-1])
+    (tmp_path / "images/1.png").write_bytes(b"")
+    figures = tmp_path / "figures.json"
+    command = ["pseudo-label", str(tmp_path / "images"), "--teacher", str(checkpoint_file), "--json", str(figures)]
+    assert main([*command, "--output", str(tmp_path / "out"), "--scales", "1", "--no-flip"]) == 0
+    told = json.loads(figures.read_text())
+    assert (told["frames"], told["rejected"]) == (2, 1)

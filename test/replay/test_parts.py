@@ -23,6 +23,7 @@ from vidseg_ros.evaluation.counts import (
 from vidseg_ros.evaluation.scores import VideoScores
 from vidseg_ros.evaluation.worst_frames import APART, KEPT, SegmentedFrame, WorstFrames, inconsistency
 from vidseg_ros.flow.motion import Motion, visible
+from vidseg_ros.io.label_images import LabelImage
 from vidseg_ros.io.recordings import camera_name, open_recordings
 from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 from vidseg_ros.replay.charts import bar_chart, line_chart
@@ -154,13 +155,15 @@ def test_labels_of_another_set_are_translated(drive, tmp_path):
     _, shots = shot_of(drive, tmp_path)
     ids = np.full((64, 96), CITYSCAPES.id_of("truck"), np.uint8)
     ids[0] = IGNORE
-    found = Reading(CITYSCAPES, CAMVID).decode(ids, shots[0], "here")
+    found = Reading(CITYSCAPES, CAMVID).decode(LabelImage(ids=ids), shots[0], "here")
     assert (found[1:] == CAMVID.id_of("car")).all() and (found[0] == IGNORE).all()
     colors = CITYSCAPES.colorize(ids)
-    np.testing.assert_array_equal(Reading(CITYSCAPES, CAMVID).decode(colors, shots[0], "here"), found)
+    np.testing.assert_array_equal(
+        Reading(CITYSCAPES, CAMVID).decode(LabelImage(colors=colors), shots[0], "here"), found
+    )
     colors[5, 5] = (1, 2, 3)
     with pytest.raises(UserError, match=r"\[1 2 3\].*label set 'cityscapes'"):
-        Reading(CITYSCAPES, CAMVID).decode(colors, shots[0], "here")
+        Reading(CITYSCAPES, CAMVID).decode(LabelImage(colors=colors), shots[0], "here")
 
 
 def test_label_folders_are_matched_by_stamp(drive, tmp_path):

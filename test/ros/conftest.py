@@ -7,13 +7,13 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from vidseg_ros.ros.conversions import to_image  # noqa: E402
+from vidseg_ros.ros.executor import EnduringExecutor  # noqa: E402
 from vidseg_ros.ros.segmentation.node import SegmentationNode  # noqa: E402
 from vidseg_ros.ros.transport import use_large_image_transport  # noqa: E402
 
@@ -90,17 +90,19 @@ def start(checkpoint_file):
     """Start a node with parameters, and clients for it, all spun and destroyed for the test."""
     running = []
 
-    def start_node(activate=True, **parameters):
+    def start_node(activate=True, warm=True, cli_args=None, **parameters):
         values = {"model": str(checkpoint_file), "device": "cpu", "diagnostics_period": 0.1} | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = SegmentationNode(parameter_overrides=overrides)
-        executor = SingleThreadedExecutor()
+        node = SegmentationNode(parameter_overrides=overrides, cli_args=cli_args)
+        executor = EnduringExecutor()
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin)
         thread.start()
         running.append((node, executor, thread, []))
         if activate:
             node.autostart()
+        if warm and node._warm_up:
+            node._warm_up._thread.join()
         return node
 
     def start_client(*args, **kwargs):

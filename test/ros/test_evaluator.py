@@ -21,7 +21,7 @@ from vidseg_ros.errors import UserError  # noqa: E402
 from vidseg_ros.labels import CAMVID  # noqa: E402
 from vidseg_ros.ros import spin  # noqa: E402
 from vidseg_ros.ros.conversions import to_image  # noqa: E402
-from vidseg_ros.ros.driving.evaluator import EvaluatorNode  # noqa: E402
+from vidseg_ros.ros.driving.evaluator import EvaluatorConfig, EvaluatorNode  # noqa: E402
 
 IDS = np.arange(48, dtype=np.uint8).reshape(6, 8) % 11
 INFO = {"received_timestamp": 0}
@@ -199,7 +199,7 @@ def test_a_report_that_cannot_be_written_is_one_line(reporting, monkeypatch, cap
         monkeypatch.setattr(module, name, lambda *args, **kwargs: None)
     with pytest.raises(UserError, match="cannot write"):
         spin.work(lambda: node, lambda node: None)
-    assert spin.run(lambda: node, "evaluator", begin=interrupted) == 2
+    assert spin.run(lambda: node, "evaluator", EvaluatorConfig, begin=interrupted) == 2
     error = capfd.readouterr().err
     assert error.count("[FATAL]") == 1 and "cannot write" in error and "Traceback" not in error
 

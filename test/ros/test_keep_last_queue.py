@@ -46,3 +46,10 @@ def test_nothing_is_lost_or_doubled_between_threads():
     thread.join(5)
     assert len(seen) + replaced == 2000
     assert seen == sorted(seen)
+
+
+def test_what_comes_after_the_end_is_lost():
+    queue = KeepLastQueue()
+    queue.close()
+    assert queue.put("front", 1)
+    assert queue.close() == []

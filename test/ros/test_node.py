@@ -21,6 +21,7 @@ from test.ros.conftest import header, picture
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.labels import CAMVID
+from vidseg_ros.ros.transport import LARGE_PROFILE, find_profile
 from vidseg_ros.stream import FrameStream, StreamConfig
 
 
@@ -68,8 +69,8 @@ def test_nothing_is_built_that_nobody_wants(start, monkeypatch):
     monkeypatch.setattr(type(CAMVID), "colorize", colored.append)
     step = type(node._engine).step
     monkeypatch.setattr(
-        type(node._engine), "step", lambda self, frames, states, confidence: asked.append(confidence)
-        or step(self, frames, states, confidence)
+        type(node._engine), "step", lambda self, frames, states, confidence, flow: asked.append(confidence)
+        or step(self, frames, states, confidence, flow)
     )  # fmt: skip
     client.ask(1.0)
     assert client.count("processed") == 1
@@ -273,13 +274,16 @@ def test_qos_overrides_change_one_topic_alone(start):
     assert node.get_parameter("qos_overrides./image.subscription.reliability").value == "best_effort"
 
 
-def test_large_images_arrive_over_the_profile(start):
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160)])
+def test_large_images_arrive_over_the_profile(start, width, height):
+    if width > 1920 and find_profile() != LARGE_PROFILE:
+        pytest.skip("shared memory is too small")
     start_node, start_client = start
     start_node()
     client = start_client(outputs=("color",))
     for i in range(20):
-        answer = client.ask(1 + i / 20, picture(1080, 1920), output="color")
-        assert (answer.width, answer.height) == (1920, 1080)
+        answer = client.ask(1 + i / 20, picture(height, width), output="color")
+        assert (answer.width, answer.height) == (width, height)
     assert client.count("received") == 20
 
 

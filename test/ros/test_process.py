@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from vidseg_ros.io.bag_reader import IMAGE_TYPE
 from vidseg_ros.io.bag_writer import BagWriter
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.player import FRAME_TIMEOUT
-from vidseg_ros.ros.transport import PROFILE, use_large_image_transport
+from vidseg_ros.ros.transport import LARGE_PROFILE, PROFILE, find_profile, use_large_image_transport
 
 NODE = [sys.executable, "-m", "vidseg_ros.ros.segmentation.node", "--ros-args"]
 VIDSEG = [sys.executable, "-m", "vidseg_ros"]
@@ -58,7 +59,7 @@ def line_with(process, text):
 @pytest.mark.parametrize("signals", [1, 2])
 def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals):
     process = start_process("-p", f"model:={checkpoint_file}")
-    line_with(process, "segmenting image")
+    line_with(process, "segmenting /")
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -68,7 +69,7 @@ def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals
 
 def test_interrupt_while_frames_flow_is_clean(start_process, checkpoint_file):
     process = start_process("-p", f"model:={checkpoint_file}", "-r", "__ns:=/flow")
-    line_with(process, "segmenting image")
+    line_with(process, "segmenting /")
     camera = rclpy.create_node("camera", namespace="/flow")
     publisher = camera.create_publisher(Image, "image", 1)
     answers = []
@@ -270,8 +271,21 @@ def test_profile_is_set_unless_the_user_has_one(monkeypatch):
     assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE")
     use_large_image_transport()
-    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(PROFILE)
-    assert "segment_size>16777216<" in PROFILE.read_text()
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(find_profile())
+
+
+@pytest.mark.parametrize(("free", "profile", "segment"), [(1 << 31, LARGE_PROFILE, 96), (1 << 26, PROFILE, 16)])
+def test_profile_is_the_largest_that_shared_memory_has_room_for(monkeypatch, free, profile, segment):
+    memory = type("Memory", (), {"f_bavail": free >> 12, "f_frsize": 1 << 12})
+    monkeypatch.setattr(os, "statvfs", lambda path: memory)
+    assert find_profile() == profile
+    assert f"<segment_size>{segment << 20}<" in profile.read_text()
+    ElementTree.parse(profile)
+
+
+def test_profile_needs_no_shared_memory(monkeypatch):
+    monkeypatch.setattr("vidseg_ros.ros.transport.SHARED_MEMORY", "/no/such")
+    assert find_profile() == PROFILE
 
 
 def test_overview_names_every_verb(capsys):

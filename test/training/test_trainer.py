@@ -13,6 +13,7 @@ from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.labels import CAMVID
+from vidseg_ros.losses import Batch, Output
 from vidseg_ros.networks import unroll
 from vidseg_ros.training.config import PhaseConfig
 from vidseg_ros.training.module import SegmentationModule, there_and_back
@@ -146,12 +147,13 @@ def test_nan_never_reaches_the_weights(dataset, tmp_path, monkeypatch):
     """The loss is finite, its gradient is not: what was saved before stays good."""
     seen = {}
 
-    def poisoned(logits, labels, *_):
+    def poisoned(objective, batch, output):
         seen["lesson step"] = len(seen)
+        logits = output.logits
         total = (logits * 0).sum() + (0 * logits.sum()).sqrt()  # the gradient of the root at 0 is infinite
         return {"total": total, "ce": total, "incons": total}
 
-    monkeypatch.setattr("vidseg_ros.training.module.clip_loss", poisoned)
+    monkeypatch.setattr("vidseg_ros.training.module.Objective.forward", poisoned)
     start = Checkpoint(tiny_network(), CAMVID)
     with pytest.raises(UserError, match="the gradient is nan at step 1 "):
         run(toy_config(), tmp_path / "x.safetensors", start)
@@ -216,10 +218,10 @@ def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
     phase = PhaseConfig(4, 3, 1, 1e-3, burn_in=3)
     network = tiny_network("L1b").eval()
     lesson = SegmentationModule(network, CAMVID, toy_config(phase), phase, torch.ones(11))
-    frames, labels = torch.rand(3, 2, 3, 32, 48) * 255, torch.zeros(3, 2, 32, 48, dtype=torch.long)
+    frames = torch.rand(3, 2, 3, 32, 48) * 255
     for step, before, roll in ((0, [], 0), (1, [1, 2, 1], 0), (2, [], 0), (3, [1, 2, 1], 1)):
         monkeypatch.setattr(SegmentationModule, "global_step", step)
-        logits, _ = lesson._predict(frames, labels)
+        logits = lesson._predict(frames).logits
         past = frames[before].roll(roll, 1)
         expected, _ = unroll(network, torch.cat([past, frames]))
         torch.testing.assert_close(logits, expected[len(before) :])
@@ -230,6 +232,9 @@ def test_encoder_phase_has_labels_at_its_resolution():
     network = tiny_network(None)
     lesson = SegmentationModule(network, CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0, "encoder"), torch.ones(11))
     labels = torch.arange(11, dtype=torch.uint8).repeat(64, 9)[None, None, :, :96]
-    logits, small = lesson._predict(torch.zeros(1, 1, 3, 64, 96), labels)
-    assert (logits.shape, small.shape) == ((1, 1, 11, 8, 12), (1, 1, 8, 12))
-    assert torch.equal(small[0, 0], labels[0, 0, ::8, ::8])
+    batch = Batch(torch.zeros(1, 1, 3, 64, 96), labels)
+    logits = lesson._predict(batch.frames).logits
+    assert logits.shape == (1, 1, 11, 8, 12)
+    expected = lesson.objective(Batch(torch.zeros(1, 1, 3, 8, 12), labels[:, :, ::8, ::8]), Output(logits))
+    for name, value in lesson.objective(batch, Output(logits)).items():
+        assert value == expected[name]

@@ -11,7 +11,6 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from vidseg_ros.carla.labels import Tags, decode_tags
 from vidseg_ros.carla.scenario import FPS, FRAMES, TOWNS, WEATHERS, Scene
 from vidseg_ros.carla.server import Server, answering
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.images import write_image
 from vidseg_ros.labels import CITYSCAPES
 
 PART = ".part"  # ending of the folder of a scene that is not finished
@@ -139,8 +139,7 @@ class Recorder:
             else:
                 bgra = _pixels(picture, np.uint8, 4)
                 pixels = _ids(bgra, self._server.tags) if name == "labels" else bgra[..., :3]
-                if not cv2.imwrite(str(file.with_suffix(".png")), pixels):
-                    raise UserError(f"cannot write '{file}.png'; check the disk")
+                write_image(file.with_suffix(".png"), np.ascontiguousarray(pixels))
 
 
 def _picture(queue: Queue[Any], frame: int, name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vidseg_ros.checkpoints.averaging import average
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.cli.common import print_table
-from vidseg_ros.files import require_writable
+from vidseg_ros.files import require_new, require_writable
 
 EXAMPLE = "vidseg average first.safetensors second.safetensors mean.safetensors"
 
@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
+    require_new(options.output)
     require_writable(options.output)
     average([load_checkpoint(name) for name in options.checkpoints]).save(options.output)
     print_table(str(options.output), {"the mean of": f"{len(options.checkpoints)} trainings"})

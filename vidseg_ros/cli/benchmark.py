@@ -13,12 +13,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES, find_checkpoint
 from vidseg_ros.cli.common import (
     CHECKPOINT_HELP,
     CONSOLE,
     flatten,
-    image_size,
     require_ros,
     require_writable_json,
     write_json,
@@ -26,7 +25,9 @@ from vidseg_ros.cli.common import (
 from vidseg_ros.engines import open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import THREADS, image_size, positive, whole
 
+CAMERAS = 1024  # at most
 ENGINES = "torch,openvino,openvino:bf16"
 EXAMPLE = "vidseg benchmark --engines torch,openvino,openvino:bf16 --sizes 1024x512 --json figures.json"
 
@@ -45,25 +46,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--cameras", type=_counts, default="1", help="streams in one batch, or of the node, by commas (default: 1)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: as the engine sees fit)")
     parser.add_argument("--memory", default="auto", help=f"auto (as the model says), {', '.join(MEMORIES)}")
-    parser.add_argument("--node", action="store_true", help="time the ROS 2 node over DDS instead, with each engine")
-    parser.add_argument("--frames", type=int, default=200, help="with --node: images of each camera (default: 200)")
     parser.add_argument(
-        "--rate", type=float, help="with --node: images a second of each camera (default: after each answer)"
+        "--threads", type=whole("--threads", 0, THREADS), default=0, help="of the CPU (default: as the engine sees fit)"
     )
-    parser.add_argument("--rounds", type=int, default=7, help="turns that each engine gets (default: 7)")
-    parser.add_argument("--steps", type=int, default=5, help="steps in a turn (default: 5)")
+    parser.add_argument("--node", action="store_true", help="time the ROS 2 node over DDS instead, with each engine")
+    parser.add_argument(
+        "--frames", type=whole("--frames"), default=200, help="with --node: images of each camera (default: 200)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=positive("--rate"),
+        help="with --node: images a second of each camera (default: after each answer)",
+    )
+    parser.add_argument("--rounds", type=whole("--rounds"), default=7, help="turns that each engine gets (default: 7)")
+    parser.add_argument("--steps", type=whole("--steps"), default=5, help="steps in a turn (default: 5)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json)
-    for name in ("rounds", "steps", "frames", "rate"):
-        value = getattr(options, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"--{name} is {value}; it must be above 0")
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     figures = _node(options) if options.node else _engines(options)
     _print(figures)
     write_json(options.json, figures)
@@ -128,9 +131,9 @@ def _sizes(text: str) -> list[tuple[int, int]]:
 
 
 def _counts(text: str) -> list[int]:
-    counts = [int(part) if part.isdigit() else 0 for part in text.split(",")]
-    if min(counts) < 1:
-        raise ArgumentTypeError(f"'{text}' are no counts; give numbers above 0, by commas")
+    counts = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(0 < count <= CAMERAS for count in counts):
+        raise ArgumentTypeError(f"'{text}' are no counts; give numbers above 0, by commas, at most {CAMERAS}")
     return counts
 
 

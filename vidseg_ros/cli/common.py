@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,21 +17,13 @@ from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
 from vidseg_ros.engines.config import ENGINES, EngineConfig
 from vidseg_ros.engines.registry import PRECISIONS
 from vidseg_ros.errors import UserError
-from vidseg_ros.files import require_writable, write_atomic
-from vidseg_ros.schema import from_dict
+from vidseg_ros.files import require_other, require_writable, write_atomic
+from vidseg_ros.schema import THREADS, from_dict, not_negative, whole
 
 CONSOLE = Console(highlight=False)
 CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
 MODEL_HELP = f"{CHECKPOINT_HELP}, or a file of vidseg export (.onnx, .xml, .trt)"
 DEFAULT_MODEL_HELP = f"{MODEL_HELP} (default: {DEFAULT_CHECKPOINT})"
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Read WIDTHxHEIGHT."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ArgumentTypeError(f"'{text}' is no size; write it like 640x480")
-    return int(width), int(height)
 
 
 def add_engine_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +32,10 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--engine", default=default.engine, help=f"{', '.join(ENGINES)} (default: {default.engine})")
     parser.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument(
-        "--threads", type=int, default=default.threads, help="of the CPU (default: as the engine likes)"
+        "--threads",
+        type=whole("threads", 0, THREADS),
+        default=default.threads,
+        help="of the CPU (default: as the engine likes)",
     )
     parser.add_argument("--precision", default=default.precision, help=f"{', '.join(PRECISIONS)} (default: f32)")
     add_memory_arguments(parser)
@@ -51,7 +46,7 @@ def add_memory_arguments(parser: ArgumentParser) -> None:
     kinds = "; ".join(f"{name}: {text}" for name, text in MEMORIES.items())
     parser.add_argument("--memory", default="auto", help=f"what is remembered; {kinds} (default: the model's)")
     text = "logits by which a new label must beat the last (default: the model's)"
-    parser.add_argument("--hysteresis", type=float, help=text)
+    parser.add_argument("--hysteresis", type=not_negative("hysteresis"), help=text)
 
 
 def engine_config(options: Namespace) -> EngineConfig:
@@ -65,9 +60,10 @@ def require_ros() -> None:
         raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
 
 
-def require_writable_json(path: Path | None) -> None:
-    """Say before the work that its figures could not be written."""
+def require_writable_json(path: Path | None, inputs: Iterable[Path] = ()) -> None:
+    """Say before the work that its figures could not be written, or would overwrite one of its inputs."""
     if path is not None:
+        require_other(path, inputs)
         require_writable(path)
 
 

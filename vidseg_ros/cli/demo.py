@@ -10,13 +10,13 @@ from typing import Any
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     DEFAULT_MODEL_HELP,
     add_engine_arguments,
     engine_config,
     flatten,
-    image_size,
     print_table,
     require_ros,
     require_writable_json,
@@ -24,7 +24,9 @@ from vidseg_ros.cli.common import (
 )
 from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS
+from vidseg_ros.schema import camera_size, positive, whole
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
 STREET_FRAMES = 150
@@ -38,32 +40,35 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="", help=DEFAULT_MODEL_HELP)
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the results")
     add_engine_arguments(parser)
-    parser.add_argument("--rate", type=float, help="play at this many Hz (default: wait for the answer to each frame)")
     parser.add_argument(
-        "--frames", type=int, help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
+        "--rate", type=positive("--rate"), help="play at this many Hz (default: wait for the answer to each frame)"
     )
-    parser.add_argument("--loops", type=int, default=1, help="play --input so many times (default: 1)")
     parser.add_argument(
-        "--fps", type=float, default=DEFAULT_FPS, help=f"stamps of a folder's images (default: {DEFAULT_FPS:.0f})"
+        "--frames", type=whole("--frames"), help=f"play at most this many (default: all; {STREET_FRAMES} of a street)"
+    )
+    parser.add_argument("--loops", type=whole("--loops"), default=1, help="play --input so many times (default: 1)")
+    parser.add_argument(
+        "--fps",
+        type=positive("--fps"),
+        default=DEFAULT_FPS,
+        help=f"stamps of a folder's images (default: {DEFAULT_FPS:.0f})",
     )
     parser.add_argument("--topic", default="", help="image topic of a bag that has several")
-    parser.add_argument("--seed", type=int, default=0, help="which street to drive through (default: 0)")
-    parser.add_argument("--size", type=image_size, default=STREET_SIZE, help="WIDTHxHEIGHT of the street's camera")
+    parser.add_argument("--seed", type=whole("--seed", 0), default=0, help="which street to drive through (default: 0)")
+    parser.add_argument("--size", type=camera_size, default=STREET_SIZE, help="WIDTHxHEIGHT of the street's camera")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
     require_ros()
-    for name in ("frames", "fps", "rate", "loops"):
-        value = getattr(options, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"--{name} is {value}; it must be above 0")
+    inputs = [options.input] if options.input else []
     if options.input and options.input.resolve() == (options.output / "bag").resolve():
         raise UserError(f"--input '{options.input}' is where this demo records; name another --output")
+    require_apart(options.output, inputs)
     # say now what is wrong with it, not in the node
     open_model(options.checkpoint, engine_config(options)).close()
-    require_writable_json(options.json)
+    require_writable_json(options.json, [*inputs, find_checkpoint(options.checkpoint)])
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "node.log").touch()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -20,6 +21,9 @@ from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import open_model
 from vidseg_ros.evaluation.evaluator import evaluate
+from vidseg_ros.labels import LABEL_SETS, find_label_set
+from vidseg_ros.schema import image_size
+from vidseg_ros.stream import StreamConfig
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
 
@@ -31,6 +35,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "dataset", help="a folder, or its name below $VIDSEG_DATA: CamVid, a split of Cityscapes or recorded scenes"
     )
     add_engine_arguments(parser)
+    parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the network input (default: as trained)")
+    parser.add_argument(
+        "--label-set",
+        help=f"judge in these classes, {' or '.join(LABEL_SETS)}; labels are translated (default: the model's)",
+    )
     parser.add_argument(
         "--no-temporal", dest="temporal", action="store_false", help="leave out what needs optical flow (TC, ...)"
     )
@@ -39,12 +48,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     engine = open_model(options.checkpoint, engine_config(options), CONSOLE.print)
-    frames = open_dataset(options.dataset, engine.labels)
+    labels = find_label_set(options.label_set) if options.label_set else engine.labels
+    frames, config = open_dataset(options.dataset, labels), StreamConfig(size=options.size)
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("evaluate", total=len(frames))
-        report = evaluate(engine, sequences(frames), progress=lambda: bar.advance(task), temporal=options.temporal)
+        report = evaluate(engine, sequences(frames), config, lambda: bar.advance(task), options.temporal, labels)
     report |= {"checkpoint": options.checkpoint, "dataset": options.dataset}
     print_table(f"{options.checkpoint} on {options.dataset}", report["per_class"])
     print_table("", {key: value for key, value in report.items() if not isinstance(value, dict)})

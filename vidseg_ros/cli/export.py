@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.benchmark import pictures
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
-from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_memory_arguments, image_size
+from vidseg_ros.cli.common import CHECKPOINT_HELP, CONSOLE, add_memory_arguments
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import open_source
 from vidseg_ros.engines.config import EngineConfig
@@ -21,6 +21,7 @@ from vidseg_ros.engines.registry import FORMATS, RUNTIMES
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet
+from vidseg_ros.schema import image_size
 
 CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
 EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"

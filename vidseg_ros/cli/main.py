@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from typing import NoReturn
 
 from vidseg_ros import __version__
 from vidseg_ros.errors import UserError
@@ -25,10 +27,21 @@ VERBS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line, and end with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    overview = argparse.ArgumentParser("vidseg", description="Temporally consistent semantic segmentation.")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+    overview = Parser("vidseg", description="Temporally consistent semantic segmentation.")
     overview.add_argument("--version", action="version", version=__version__)
     verbs = overview.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, text in VERBS.items():
@@ -39,14 +52,11 @@ def main(argv: list[str] | None = None) -> int:
             parser.epilog = f"example: {module.EXAMPLE}"
             module.add_arguments(parser)
             parser.set_defaults(run=module.main)
-    options = overview.parse_args(arguments)
     try:
+        options = overview.parse_args(arguments)  # values may be bad input, too
         options.run(options)
-    except UserError as error:
-        print(f"vidseg {options.verb}: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    except OSError as error:  # a file without permission, a full disk
-        print(f"vidseg {options.verb}: {error}", file=sys.stderr)  # noqa: T201
+    except (UserError, OSError) as error:  # also a file without permission, a full disk
+        print(f"vidseg {arguments[0]}: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
-from vidseg_ros.data.cityscapes import cityscapes_frames, is_cityscapes
+from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
+from vidseg_ros.files import distinct, require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import open_recordings
+from vidseg_ros.io.recordings import input_name, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.pseudo_labels.writing import CityscapesLabels, SceneWriter, cityscapes_video
+from vidseg_ros.schema import not_negative, positive
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
 
+LARGEST_SCALE = 8  # of the input of a teacher
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
 
 
@@ -38,9 +42,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--labels", default=CITYSCAPES.name, help="label set of such a model (default: %(default)s)")
     parser.add_argument("--topic", action="append", default=[], help="image topic of a bag that has several")
-    parser.add_argument("--fps", type=float, default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)")
     parser.add_argument(
-        "--confidence", type=float, default=default.confidence, help="least probability (default: %(default)s)"
+        "--fps", type=positive("--fps"), default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)"
+    )
+    parser.add_argument(
+        "--confidence",
+        type=not_negative("confidence"),
+        default=default.confidence,
+        help="least probability (default: %(default)s)",
     )
     parser.add_argument(
         "--scales",
@@ -56,53 +65,61 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ArgumentTypeError(f"'{text}' is no list of numbers; write it like 0.75,1,1.25") from error
+    return tuple(map(positive("scales", most=LARGEST_SCALE), text.split(",")))
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
     config = PseudoConfig(options.confidence, options.scales, options.flip, options.agreement)
-    if options.fps <= 0:
-        raise UserError(f"--fps is {options.fps}; it must be above 0")
-    require_writable_json(options.json)
+    require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
     teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
+    for path in options.inputs:
+        require_apart(options.output / PSEUDO if is_cityscapes(path) else options.output, [path])
     counts = np.zeros(IGNORE + 1, np.int64)
-    frames = 0
+    frames, rejected = 0, list[BadFrame]()
     with Progress(console=CONSOLE, transient=True) as bar:
-        for video, save, count in _work(options, teacher):
+        for video, save, count in _work(options, teacher, rejected):
             task = bar.add_task("label", total=count)
             for labelled in label(video, teacher, config):
                 save(labelled)
                 counts += np.bincount(labelled.labels.ravel(), minlength=len(counts))
                 frames += 1
                 bar.advance(task)
-    figures = _figures(frames, counts, teacher)
+    figures = _figures(frames, counts, teacher, rejected)
     print_table(f"labels of {options.teacher}", figures["per_class"] | {"labelled": figures["labelled"]})
-    CONSOLE.print(f"{frames} frames in {options.output}", soft_wrap=True)
+    skipped = f", {len(rejected)} that hold no image skipped ({rejected[-1]})" if rejected else ""
+    CONSOLE.print(f"{frames} frames in {options.output}{skipped}", soft_wrap=True)
     write_json(options.json, figures)
 
 
-def _work(options: Namespace, teacher: Teacher) -> Iterator[tuple[Iterable[Frame], Any, int]]:
-    """Yield the frames of each video, what saves their labels, and how many there are."""
-    for path in options.inputs:
+def _work(options: Namespace, teacher: Teacher, rejected: list[BadFrame]) -> Iterator[tuple[Iterable[Frame], Any, int]]:
+    """Yield the frames of each video, what saves their labels, and how many there are; those of no image go aside."""
+    names = distinct([input_name(path) for path in options.inputs])
+    for path, video in zip(options.inputs, names, strict=True):
         if is_cityscapes(path):
             split = CityscapesLabels(options.output, path.resolve().name, teacher.labels)
             yield cityscapes_video(path), split.save, len(cityscapes_frames(path))
             continue
         for recording in open_recordings(path, options.topic, options.fps):
-            name = "_".join(part for part in (path.stem, recording.camera) if part)
+            name = "_".join(part for part in (video, recording.camera) if part)
             scenes = SceneWriter(options.output, name, recording.fps, teacher.labels)
-            usable = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
-            yield usable, scenes.save, recording.count
+            yield _usable(recording.frames(), rejected), scenes.save, recording.count
 
 
-def _figures(frames: int, counts: Any, teacher: Teacher) -> dict[str, Any]:
+def _usable(frames: Iterable[Frame | BadFrame], rejected: list[BadFrame]) -> Iterator[Frame]:
+    for frame in frames:
+        if isinstance(frame, BadFrame):
+            rejected.append(frame)
+        else:
+            yield frame
+
+
+def _figures(frames: int, counts: Any, teacher: Teacher, rejected: Sequence[BadFrame]) -> dict[str, Any]:
     """Return the shares of all pixels, in percent, that have labels, and each label."""
     if not frames:
-        raise UserError("the inputs hold no usable frame; record them again")
+        why = f" ({rejected[-1]})" if rejected else ""
+        raise UserError(f"the inputs hold no usable frame{why}; record them again")
     shares = (100 * counts / counts.sum()).round(2).tolist()
     per_class = dict(zip(teacher.labels.names, shares, strict=False))
-    return {"frames": frames, "labelled": round(100 - shares[IGNORE], 2), "per_class": per_class}
+    labelled = {"frames": frames, "rejected": len(rejected)}
+    return labelled | {"labelled": round(100 - shares[IGNORE], 2), "per_class": per_class}

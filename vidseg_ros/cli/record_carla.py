@@ -12,8 +12,8 @@ from rich.progress import Progress
 from vidseg_ros.carla.recorder import CameraConfig, Recorder, SceneFailedError
 from vidseg_ros.carla.scenario import FPS, TOWNS, Scene, scenes
 from vidseg_ros.carla.server import PORT_STEP, RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
-from vidseg_ros.cli.common import CONSOLE, image_size
-from vidseg_ros.schema import require_positive
+from vidseg_ros.cli.common import CONSOLE
+from vidseg_ros.schema import PORTS, WORKERS, camera_size, positive, whole
 
 SIZE = (CameraConfig.width, CameraConfig.height)
 EXAMPLE = "vidseg record-carla recordings --towns Town01,Town05 --workers 2"
@@ -23,21 +23,32 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("output", type=Path, help="folder of the scenes; those that it holds are not recorded again")
     parser.add_argument("--towns", default=",".join(TOWNS), help="names with commas (default: all five of the paper)")
-    parser.add_argument("--scenes", type=int, help="record at most this many (default: all)")
+    parser.add_argument("--scenes", type=whole("--scenes"), help="record at most this many (default: all)")
     parser.add_argument("--host", default="localhost", help="of the servers (default: localhost)")
-    parser.add_argument("--port", type=int, default=RPC_PORT, help=f"of the first server (default: {RPC_PORT})")
-    parser.add_argument("--traffic-port", type=int, default=TRAFFIC_PORT, help=f"default: {TRAFFIC_PORT}")
     parser.add_argument(
-        "--workers", type=int, default=1, help=f"servers to record from, {PORT_STEP} ports apart (default: 1)"
+        "--port", type=whole("--port", most=PORTS), default=RPC_PORT, help=f"of the first server (default: {RPC_PORT})"
     )
-    parser.add_argument("--size", type=image_size, default=SIZE, help="WIDTHxHEIGHT (default: {}x{})".format(*SIZE))
-    parser.add_argument("--fov", type=float, default=CameraConfig.fov, help="angle of view, degrees (default: 90)")
-    parser.add_argument("--seed", type=int, default=0, help="of traffic and starting times (default: 0)")
+    parser.add_argument(
+        "--traffic-port",
+        type=whole("--traffic-port", most=PORTS),
+        default=TRAFFIC_PORT,
+        help=f"default: {TRAFFIC_PORT}",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole("--workers", most=WORKERS),
+        default=1,
+        help=f"servers to record from, {PORT_STEP} ports apart (default: 1)",
+    )
+    parser.add_argument("--size", type=camera_size, default=SIZE, help="WIDTHxHEIGHT (default: {}x{})".format(*SIZE))
+    parser.add_argument(
+        "--fov", type=positive("--fov", most=179), default=CameraConfig.fov, help="angle of view, degrees (default: 90)"
+    )
+    parser.add_argument("--seed", type=whole("--seed", 0), default=0, help="of traffic and starting times (default: 0)")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_positive(**{"--workers": options.workers, "--fov": options.fov})
     wanted = scenes([town for town in options.towns.split(",") if town])[: options.scenes]
     width, height = options.size
     camera = CameraConfig(width, height, options.fov)

@@ -10,18 +10,19 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
     add_engine_arguments,
     engine_config,
-    image_size,
     print_table,
+    require_writable_json,
     write_json,
 )
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.counts import FIGURES
-from vidseg_ros.files import require_writable
+from vidseg_ros.files import require_apart, require_writable
 from vidseg_ros.io.recordings import open_recordings
 from vidseg_ros.labels import LABEL_SETS, LabelSet
 from vidseg_ros.replay.config import ReplayConfig
@@ -29,6 +30,7 @@ from vidseg_ros.replay.job import open_engines
 from vidseg_ros.replay.many import Job, plan, run_here, run_over_machines, run_over_processes
 from vidseg_ros.replay.report import METRICS, REPORT, write_report
 from vidseg_ros.replay.summary import read_results, summarize
+from vidseg_ros.schema import WORKERS, image_size, positive, whole
 from vidseg_ros.stream import StreamConfig
 
 EXAMPLE = "vidseg replay drive_bag --checkpoint espnet_l1b_camvid --compare espnet_camvid --output replayed"
@@ -51,17 +53,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"label set of the ground truth, ids or colours: {', '.join(LABEL_SETS)} (default: the checkpoint's)",
     )
     parser.add_argument(
-        "--fps", type=float, default=default.fps, help=f"of a folder of images (default: {default.fps:.0f})"
+        "--fps", type=positive("--fps"), default=default.fps, help=f"of a folder of images (default: {default.fps:.0f})"
     )
-    parser.add_argument("--frames", type=int, help="replay at most this many of each camera (default: all)")
+    parser.add_argument(
+        "--frames", type=whole("--frames"), help="replay at most this many of each camera (default: all)"
+    )
     parser.add_argument(
         "--max-gap",
-        type=float,
+        type=positive("--max-gap"),
         default=StreamConfig.max_gap,
         help="seconds between frames beyond which the state is reset (default: %(default)s)",
     )
     parser.add_argument("--size", type=image_size, help="WIDTHxHEIGHT of the network input (default: as trained)")
-    parser.add_argument("--workers", type=int, default=1, help="inputs at a time, a process each (default: 1)")
+    parser.add_argument(
+        "--workers",
+        type=whole("--workers", most=WORKERS),
+        default=1,
+        help="inputs at a time, a process each (default: 1)",
+    )
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="spread the inputs over this Ray cluster")
     add_engine_arguments(parser)
     parser.set_defaults(engine=default.engine.engine)
@@ -71,10 +80,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the verb."""
     config = _config(options)
-    if options.workers < 1:
-        raise UserError(f"--workers is {options.workers}; use 1 or more")
-    for path in (options.output / METRICS, *([options.json] if options.json else [])):
-        require_writable(path)
+    labels = [Path(options.labels)] if options.labels and Path(options.labels).is_dir() else []
+    require_apart(options.output, [*options.inputs, *labels])
+    require_writable(options.output / METRICS)
+    require_writable_json(options.json, [*options.inputs, *map(find_checkpoint, config.checkpoints)])
     engines = open_engines(config, CONSOLE.print)  # say now what is wrong with them
     jobs, problems = plan(options.inputs, options.output, config), list[str]()
     try:
@@ -143,4 +152,6 @@ def _conclude(
     if config.compare:
         print_table(config.compare, {name: metrics["compare"][name] for name in FIGURES})
         CONSOLE.print(summary.verdict)
+    for note in summary.notes:
+        CONSOLE.print(note, soft_wrap=True)
     CONSOLE.print(f"results: {options.output / REPORT}", soft_wrap=True)

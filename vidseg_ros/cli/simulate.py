@@ -11,11 +11,11 @@ from typing import Any
 from rich.progress import Progress
 
 from vidseg_ros.carla.labels import INTERFACES
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     add_engine_arguments,
     engine_config,
-    image_size,
     print_table,
     require_writable_json,
     write_json,
@@ -23,7 +23,7 @@ from vidseg_ros.cli.common import (
 from vidseg_ros.closed_loop import KINDS, drive_by_labels, label_source, street
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError
-from vidseg_ros.schema import require_positive
+from vidseg_ros.schema import camera_size, positive, whole
 from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
 from vidseg_ros.simulation.street_world import WEATHERS, StreetWorldConfig
 
@@ -39,10 +39,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--closed-loop", action="store_true", help="drive by labels, without ROS, and judge the driving"
     )
     parser.add_argument("--labels", choices=KINDS, default=KINDS[0], help=f"what to drive by (default: {KINDS[0]})")
-    parser.add_argument("--seconds", type=float, help=f"simulated time (default: {SECONDS:.0f}; endless over ROS)")
-    parser.add_argument("--seed", type=int, default=DRIVE.seed, help=f"which street (default: {DRIVE.seed})")
-    parser.add_argument("--size", type=image_size, default=SIZE, help="WIDTHxHEIGHT of the camera (default: 480x360)")
-    parser.add_argument("--fps", type=float, default=DRIVE.fps, help=f"of the camera (default: {DRIVE.fps:.0f})")
+    parser.add_argument(
+        "--seconds", type=positive("--seconds"), help=f"simulated time (default: {SECONDS:.0f}; endless over ROS)"
+    )
+    parser.add_argument(
+        "--seed", type=whole("--seed", 0), default=DRIVE.seed, help=f"which street (default: {DRIVE.seed})"
+    )
+    parser.add_argument("--size", type=camera_size, default=SIZE, help="WIDTHxHEIGHT of the camera (default: 480x360)")
+    parser.add_argument(
+        "--fps", type=positive("--fps"), default=DRIVE.fps, help=f"of the camera (default: {DRIVE.fps:.0f})"
+    )
     parser.add_argument("--weather", default=DRIVE.weather, help=f"{', '.join(WEATHERS)} (default: {DRIVE.weather})")
     parser.add_argument(
         "--checkpoint", default="", help="network of --labels node (default: the weights of the package)"
@@ -60,8 +66,7 @@ def main(options: Namespace) -> None:
     """Run the verb."""
     if options.seconds is None:
         options.seconds = SECONDS if options.closed_loop else float("inf")
-    require_positive(**{"--seconds": options.seconds})
-    require_writable_json(options.json)
+    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
     config = street(options.seed, options.size, options.fps, options.weather)
 
     figures = _alone(options, config) if options.closed_loop else _over_ros(options, config)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vidseg_ros.carla.ego import ego, read_vehicle, tick
 from vidseg_ros.carla.server import RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
 from vidseg_ros.cli.common import CONSOLE
-from vidseg_ros.schema import require_positive
+from vidseg_ros.schema import PORTS, positive, whole
 
 STEP = 0.05  # s
 EXAMPLE = "vidseg spawn-carla --town Town01 --sensors config/carla_sensors.json"
@@ -17,21 +17,32 @@ EXAMPLE = "vidseg spawn-carla --town Town01 --sensors config/carla_sensors.json"
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--host", default="localhost", help="of the server, started with --ros2 (default: localhost)")
-    parser.add_argument("--port", type=int, default=RPC_PORT, help=f"of the server (default: {RPC_PORT})")
-    parser.add_argument("--traffic-port", type=int, default=TRAFFIC_PORT, help=f"default: {TRAFFIC_PORT}")
+    parser.add_argument(
+        "--port", type=whole("--port", most=PORTS), default=RPC_PORT, help=f"of the server (default: {RPC_PORT})"
+    )
+    parser.add_argument(
+        "--traffic-port",
+        type=whole("--traffic-port", most=PORTS),
+        default=TRAFFIC_PORT,
+        help=f"default: {TRAFFIC_PORT}",
+    )
     parser.add_argument("--town", default="Town01", help="map to load (default: Town01)")
-    parser.add_argument("--vehicles", type=int, default=0, help="of the traffic (default: 0)")
+    parser.add_argument("--vehicles", type=whole("--vehicles", 0), default=0, help="of the traffic (default: 0)")
     parser.add_argument(
         "--role", default="ego_vehicle", help="name of the vehicle on its topics (default: ego_vehicle)"
     )
     parser.add_argument("--sensors", type=Path, required=True, help="JSON file with the vehicle and its sensors")
-    parser.add_argument("--fixed-delta-seconds", type=float, default=STEP, help=f"length of a step (default: {STEP})")
-    parser.add_argument("--seed", type=int, default=0, help="of the traffic (default: 0)")
+    parser.add_argument(
+        "--fixed-delta-seconds",
+        type=positive("--fixed-delta-seconds"),
+        default=STEP,
+        help=f"length of a step (default: {STEP})",
+    )
+    parser.add_argument("--seed", type=whole("--seed", 0), default=0, help="of the traffic (default: 0)")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_positive(**{"--fixed-delta-seconds": options.fixed_delta_seconds})
     definition, address = read_vehicle(options.sensors), Address(options.host, options.port, options.traffic_port)
     server = Server(load_api(), address, 1 / options.fixed_delta_seconds, options.seed)
     try:

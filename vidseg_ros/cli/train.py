@@ -7,11 +7,12 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from vidseg_ros.cli.common import CONSOLE
 from vidseg_ros.engines.torch import find_device
 from vidseg_ros.errors import UserError
-from vidseg_ros.schema import load_yaml
+from vidseg_ros.files import require_other
+from vidseg_ros.schema import WORKERS, load_yaml, whole
 from vidseg_ros.training.config import TrainConfig
 
 EXAMPLE = "vidseg train config/train/espnet_l1b_camvid.yaml my.safetensors --weights espnet_camvid"
@@ -24,7 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--weights", help="a checkpoint whose tensors, as far as they fit, are the first weights")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
-    parser.add_argument("--workers", type=int, help="processes that draw clips (default: none on a CPU)")
+    parser.add_argument(
+        "--workers", type=whole("--workers", 0, WORKERS), help="processes that draw clips (default: none on a CPU)"
+    )
     parser.add_argument("--compile", action="store_true", help="use torch.compile (faster; needs a C++ compiler)")
 
 
@@ -34,6 +37,8 @@ def main(options: Namespace) -> None:
         from vidseg_ros.training.trainer import Hardware, train  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"training needs {error.name}; install it with: pip install 'vidseg_ros[train]'") from error
+    weights = [find_checkpoint(options.weights)] if options.weights else []
+    require_other(options.output, [options.config, *weights])
     config = load_yaml(options.config, TrainConfig)
     device = find_device(options.device)
     workers = options.workers

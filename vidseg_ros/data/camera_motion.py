@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from vidseg_ros.labels import IGNORE
 Matrix = NDArray[np.float64]
 ROLL = 0.03  # deviation of the first frame's roll, radians
 TILT_SPEED = 0.1  # deviation per frame, as a share of the tilt
+NEAREST = 0.02  # depth of the next frame's points, against that of this frame's
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,22 @@ def homography(view: View, size: tuple[int, int], flip: bool) -> Matrix:
     to_frame = np.eye(3)
     to_frame[:2, 2] = np.array(size) / 2
     return np.asarray(to_frame @ perspective @ around_centre)
+
+
+def path_flow(path: Sequence[Matrix], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Flow along a path of T homographies through frames of (width, height) ``size``, float32 (T - 1, 2, H, W).
+
+    Pixel p of frame t goes to H_t+1 H_t^-1 p in the next frame, also where that is outside; a point that will be behind
+    the camera gets a large finite motion.
+    """
+    width, height = size
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    flow = np.empty((len(path) - 1, 2, height, width), np.float32)
+    for t, (now, later) in enumerate(pairwise(path)):
+        across, down, depth = (later @ np.linalg.inv(now)) @ [columns.ravel(), rows.ravel(), np.ones(width * height)]
+        depth = np.maximum(depth, NEAREST)
+        flow[t] = (across / depth).reshape(height, width) - columns, (down / depth).reshape(height, width) - rows
+    return flow
 
 
 def warp_image(image: NDArray[np.uint8], matrix: Matrix, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -18,9 +18,11 @@ import numpy as np
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import nanoseconds
-from vidseg_ros.io.images import coding
+from vidseg_ros.io.images import is_hidden, natural_order
+from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CITYSCAPES, IGNORE, LabelSet, translation
 
+PSEUDO = "pseudo"  # folder of the labels of a teacher
 IMAGE_FOLDERS = ("leftImg8bit_sequence", "leftImg8bit")
 FPS = 17.0
 LABEL_IDS = 34
@@ -40,12 +42,13 @@ def cityscapes_frames(folder: Path, labels: LabelSet = CITYSCAPES) -> list[Store
     root, split = folder.parents[1], folder.name
     table = translation(CITYSCAPES, labels)
     frames = []
-    for image in sorted(folder.glob("*/*_leftImg8bit.png")):
+    images = (image for image in folder.glob("*/*_leftImg8bit.png") if not is_hidden(image))
+    for image in sorted(images, key=lambda image: (image.parent.name, natural_order(image))):
         name = re.fullmatch(r"((.+)_\d+)_(\d+)_leftImg8bit", image.stem)
         if name is None:
             raise UserError(f"'{image}' is not named CITY_SEQUENCE_FRAME_leftImg8bit.png as Cityscapes frames are")
         stem = f"{split}/{image.parent.name}/{name[1]}_{name[3]}"
-        true, pseudo = root / f"gtFine/{stem}_gtFine_labelIds.png", root / f"pseudo/{stem}_labelTrainIds.png"
+        true, pseudo = root / f"gtFine/{stem}_gtFine_labelIds.png", root / f"{PSEUDO}/{stem}_labelTrainIds.png"
         label = true if true.is_file() else pseudo if pseudo.is_file() else None
         coded = np.take(table, CODING if label == true else TRAIN_IDS)
         frames.append(StoredFrame(image, label, name[1], nanoseconds(int(name[3]) / FPS), coded))

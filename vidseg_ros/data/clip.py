@@ -13,13 +13,15 @@ class Clip:
     """Consecutive frames of one sequence.
 
     frames: RGB uint8 (T, H, W, 3). labels: ids uint8 (T, H, W), IGNORE where unknown. stamps: nanoseconds, int64 (T,),
-    rising.
+    rising. flow: exact motion (dx, dy) in pixels of what each pixel shows until the next frame, also where it is
+    hidden there, float32 (T - 1, 2, H, W); None where it is not known or was not asked for.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     stamps: NDArray[np.int64]
     sequence: str
+    flow: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 
 from vidseg_ros.errors import UserError
 
+STREET = "street"  # the street world, among the names of data sets
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -43,3 +45,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.share < 0:
             raise UserError(f"data.share is {self.share}; it must not be negative")
+
+    @property
+    def knows_flow(self) -> bool:
+        """Whether the exact flow of its clips is known."""
+        return self.stills or self.source == STREET

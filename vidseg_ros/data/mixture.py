@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidseg_ros.data.clip import Clip
-from vidseg_ros.data.config import AugmentationConfig, SourceConfig
+from vidseg_ros.data.config import STREET, AugmentationConfig, SourceConfig
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.occluders import cut_out
 from vidseg_ros.data.stills import still_to_clip, view_of_clip
@@ -22,7 +23,6 @@ from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
 
-STREET = "street"
 COUNTED_CLIPS = 100  # that class_frequency looks at
 CACHED_PIXELS = 400_000_000  # of decoded stills that are kept: 4 bytes each
 
@@ -30,8 +30,11 @@ CACHED_PIXELS = 400_000_000  # of decoded stills that are kept: 4 bytes each
 class Source(Protocol):
     """Draws clips."""
 
-    def draw(self, number: int, rng: np.random.Generator) -> Clip:
-        """Return the clip ``number``; the same ``number`` and state of ``rng`` give the same clip."""
+    def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
+        """Return the clip ``number``; the same ``number`` and state of ``rng`` give the same clip.
+
+        ``flow`` asks for its exact flow, too, where that is known; all else stays the same.
+        """
         ...
 
 
@@ -46,14 +49,15 @@ class Stills:
         pixels = self.frames[0].read().labels.size
         self.read = lru_cache(maxsize=CACHED_PIXELS // pixels)(StoredFrame.read)
 
-    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+    def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
         """Return a clip over the still whose turn it is."""
         turn, place = divmod(number, len(self.frames))
         index = np.random.default_rng(turn).permutation(len(self.frames))[place]
         occluder = None
         if rng.random() < self.augmentation.occluders:
             occluder = cut_out(self.read(self.frames[rng.integers(len(self.frames))]), rng)
-        return still_to_clip(self.read(self.frames[index]), self.length, self.size, rng, self.augmentation, occluder)
+        still = self.read(self.frames[index])
+        return still_to_clip(still, self.length, self.size, rng, self.augmentation, occluder, flow)
 
 
 class Windows:
@@ -70,8 +74,8 @@ class Windows:
         ]
         self.size, self.augmentation = size, augmentation
 
-    def draw(self, number: int, rng: np.random.Generator) -> Clip:
-        """Return a random window."""
+    def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
+        """Return a random window; nobody knows its flow."""
         window = self.windows[rng.integers(len(self.windows))]
         return view_of_clip(read_clip(window), self.size, rng, self.augmentation)
 
@@ -82,10 +86,10 @@ class Street:
     def __init__(self, length: int, size: tuple[int, int], labels: LabelSet) -> None:
         self.length, self.size, self.table = length, size, translation(CAMVID, labels)
 
-    def draw(self, number: int, rng: np.random.Generator) -> Clip:
+    def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
         """Return a drive."""
-        clip = street_clip(self.length, self.size, rng)
-        return Clip(clip.frames, np.take(self.table, clip.labels), clip.stamps, clip.sequence)
+        clip = street_clip(self.length, self.size, rng, flow)
+        return replace(clip, labels=np.take(self.table, clip.labels))
 
 
 def open_source(
@@ -107,21 +111,26 @@ def open_source(
     return windows
 
 
-class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
+class ClipDataset(Dataset[tuple[Tensor, ...]]):
     """Clips by number: frames uint8 (T, 3, H, W) and labels uint8 (T, H, W).
 
-    The clip depends on ``seed`` and number only, whatever process draws it and whatever was drawn before.
+    ``flow`` adds the exact flow from each frame to the next, float32 (T - 1, 2, H, W) in pixels; all sources must know
+    it (``SourceConfig.knows_flow``). The clip depends on ``seed`` and number only, whatever process draws it and
+    whatever was drawn before.
     """
 
-    def __init__(self, sources: Sequence[Source], shares: Sequence[float], seed: tuple[int, ...]) -> None:
-        self.sources, self.seed = sources, seed
+    def __init__(
+        self, sources: Sequence[Source], shares: Sequence[float], seed: tuple[int, ...], flow: bool = False
+    ) -> None:
+        self.sources, self.seed, self.flow = sources, seed, flow
         self.shares = np.array(shares) / np.sum(shares)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((*self.seed, number))
         source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-        clip = source.draw(number, rng)
-        return torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
+        clip = source.draw(number, rng, self.flow)
+        seen = torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
+        return seen if clip.flow is None else (*seen, torch.from_numpy(clip.flow))
 
 
 def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:

@@ -44,7 +44,7 @@ def cut_out(still: Clip, rng: np.random.Generator) -> Occluder | None:
 
 
 def pass_through(clip: Clip, occluder: Occluder, rng: np.random.Generator) -> None:
-    """Move ``occluder`` through the frames and labels of ``clip``, in place."""
+    """Move ``occluder`` through the frames, the labels and the flow, where it is known, of ``clip``, in place."""
     length, height, width, _ = clip.frames.shape
     scale = rng.uniform(*SCALE) * rng.choice([-1.0, 1.0], 1)[0]  # negative: mirrored
     start = rng.random(2) * [width, height]
@@ -56,5 +56,7 @@ def pass_through(clip: Clip, occluder: Occluder, rng: np.random.Generator) -> No
         rgb = cv2.warpAffine(occluder.rgb, matrix, (width, height), flags=cv2.INTER_LINEAR)
         mask = cv2.warpAffine(occluder.mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR)
         clip.labels[t][mask > 0.5] = occluder.label
+        if clip.flow is not None and t < len(clip.flow):
+            clip.flow[t][:, mask > 0.5] = speed[:, None]
         alpha = cv2.blur(mask, (3, 3))[..., None] * mask[..., None]
         clip.frames[t] = alpha * rgb + (1 - alpha) * clip.frames[t]

@@ -15,7 +15,8 @@ import numpy as np
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import nanoseconds
-from vidseg_ros.io.images import coding, image_files
+from vidseg_ros.io.images import image_files
+from vidseg_ros.io.label_images import coding
 from vidseg_ros.labels import CITYSCAPES, LabelSet, find_label_set, translation
 from vidseg_ros.schema import load_yaml, require_positive
 

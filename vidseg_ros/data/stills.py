@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from vidseg_ros.data.camera_motion import camera_path, still_camera, warp_image, warp_labels
+from vidseg_ros.data.camera_motion import camera_path, path_flow, still_camera, warp_image, warp_labels
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig
 from vidseg_ros.data.occluders import Occluder, pass_through
@@ -19,10 +21,12 @@ def still_to_clip(
     rng: np.random.Generator,
     augmentation: AugmentationConfig | None = None,
     occluder: Occluder | None = None,
+    flow: bool = False,
 ) -> Clip:
     """Move over the single frame of ``still`` for ``length`` frames of (width, height) ``size``.
 
-    Labels are warped like the image, nearest neighbour; what the image does not show is IGNORE.
+    Labels are warped like the image, nearest neighbour; what the image does not show is IGNORE. ``flow`` asks for the
+    exact flow, too, which changes nothing else.
     """
     augmentation = augmentation or AugmentationConfig()
     rgb, labels = still.frames[0], still.labels[0]
@@ -33,6 +37,7 @@ def still_to_clip(
         np.stack([warp_labels(labels, m, size) for m in path]),
         np.arange(length) * nanoseconds(1 / DEFAULT_FPS),
         still.sequence,
+        path_flow(path, size) if flow else None,
     )
     return _finish(clip, rng, augmentation, occluder)
 
@@ -49,4 +54,4 @@ def _finish(clip: Clip, rng: np.random.Generator, augmentation: AugmentationConf
     """Let the occluder pass and change the light."""
     if occluder is not None:
         pass_through(clip, occluder, rng)
-    return Clip(change_light(clip.frames, rng, augmentation), clip.labels, clip.stamps, clip.sequence)
+    return replace(clip, frames=change_light(clip.frames, rng, augmentation))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.io.frame import time_break
-from vidseg_ros.io.images import read_labels, read_rgb
+from vidseg_ros.io.images import read_rgb
+from vidseg_ros.io.label_images import read_labels
 from vidseg_ros.labels import IGNORE
 
 
@@ -23,7 +24,7 @@ class StoredFrame:
     label: Path | None
     sequence: str
     stamp: int  # nanoseconds
-    coded: NDArray[np.uint8]  # from the values of the label file to ids: data.images.coding
+    coded: NDArray[np.uint8]  # from the values of the label file to ids: io.label_images.coding
 
     def read(self) -> Clip:
         """Read the frame as a clip of one. Raises UserError where an image is missing, damaged or unfit."""

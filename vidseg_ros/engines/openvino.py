@@ -19,7 +19,7 @@ from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
 from vidseg_ros.engines.cache import cache_folder, cache_key
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
-from vidseg_ros.engines.step import ExportStep
+from vidseg_ros.engines.step import ExportStep, InferenceStep
 
 ANY = -1  # number of frames
 OWNER = "vidseg_ros"  # of what a file says of itself
@@ -54,9 +54,16 @@ class OpenVinoEngine(ExportedEngine):
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__(checkpoint, config)
         self.settings, self.batches = settings(config), config.precision != "f32"
+        self._models: dict[tuple[int, int], openvino.Model] = {}  # by (height, width)
 
     def _convert(self, step: ExportStep, batch: int) -> Session:
-        model = _converted(step)
+        """Convert once for a frame size, which takes seconds, and leave confidence out where nobody asks."""
+        if step.size not in self._models:
+            whole = InferenceStep(self.network, True, self.inference)
+            self._models[step.size] = _converted(ExportStep(whole, *step.size))
+        model = self._models[step.size].clone()
+        if not step.step.confidence:
+            model.remove_result(model.outputs[1].node)
         set_batch(model, batch)  # kernels for a batch of any size take half as long again
         return open_session(model, self.settings)
 

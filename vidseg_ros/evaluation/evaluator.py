@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import Engine
 from vidseg_ros.evaluation.scores import Scores, VideoScores
 from vidseg_ros.flow.estimator import one_thread
 from vidseg_ros.io.frame import Frame
+from vidseg_ros.labels import LabelSet, translation
 from vidseg_ros.stream import FrameStream, StreamConfig
 
 
@@ -17,13 +20,21 @@ class Evaluator:
     """Runs sequences through an engine and scores them; in a distributed run, over those of all processes.
 
     temporal: also by the metrics that need no ground truth; the flow costs more than a small network.
+    labels: the label set to judge in, that of the sequences; what the engine says is translated. None: the engine's.
     """
 
     def __init__(
-        self, engine: Engine, config: StreamConfig | None = None, device: str = "cpu", temporal: bool = False
+        self,
+        engine: Engine,
+        config: StreamConfig | None = None,
+        device: str = "cpu",
+        temporal: bool = False,
+        labels: LabelSet | None = None,
     ) -> None:
         self.engine, self.config = engine, config
-        self.scores = VideoScores(engine.labels) if temporal else Scores(engine.labels, device)
+        labels = labels or engine.labels
+        self.table = translation(engine.labels, labels)
+        self.scores = VideoScores(labels) if temporal else Scores(labels, device)
 
     def run(self, sequence: Sequence[StoredFrame], progress: Callable[[], None] = lambda: None) -> None:
         """Run a sequence from a fresh state; ``progress`` is called after each frame."""
@@ -32,7 +43,7 @@ class Evaluator:
         for item in sequence:
             clip = item.read()
             answer = stream.segment(Frame(clip.frames[0], item.stamp, item.sequence))
-            self.scores.add(answer.labels, clip.labels[0])
+            self.scores.add(np.take(self.table, answer.labels), clip.labels[0])
             if isinstance(self.scores, VideoScores):
                 self.scores.look(clip.frames[0])
             progress()
@@ -44,9 +55,10 @@ def evaluate(
     config: StreamConfig | None = None,
     progress: Callable[[], None] = lambda: None,
     temporal: bool = False,
+    labels: LabelSet | None = None,
 ) -> dict[str, Any]:
     """Evaluator ``engine`` on all sequences, see ``Evaluator``; the report, with the number of frames."""
-    judge = Evaluator(engine, config, temporal=temporal)
+    judge = Evaluator(engine, config, temporal=temporal, labels=labels)
     with one_thread():
         for sequence in sequences:
             judge.run(sequence, progress)

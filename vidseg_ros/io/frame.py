@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -40,6 +41,19 @@ def nanoseconds(seconds: float) -> int:
     100000000
     """
     return round(seconds * 1e9)
+
+
+def frame_rate(stamps: Sequence[int]) -> float | None:
+    """Frames a second of a camera that took pictures at ``stamps``, nanoseconds, whatever its pauses.
+
+    It is that of the median distance; None where time does not rise.
+
+    >>> frame_rate([0, 100_000_000, 200_000_000, 9_000_000_000])
+    10.0
+    """
+    steps = np.diff(stamps)
+    steps = steps[steps > 0]
+    return float(1e9 / np.median(steps)) if len(steps) else None
 
 
 def time_break(elapsed: int, max_gap: float = MAX_GAP) -> str:

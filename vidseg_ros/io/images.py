@@ -1,16 +1,17 @@
-"""Image files: RGB frames and label images, and whether they are whole."""
+"""Image files: RGB frames, in order, and whether they are whole."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.labels import IGNORE, OUTSIDE
+from vidseg_ros.files import write_atomic
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 START_AND_END = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))  # of JPEG and PNG files
@@ -23,6 +24,14 @@ def is_truncated(data: bytes) -> bool:
     return any(data.startswith(start) and end not in tail for start, end in START_AND_END)
 
 
+def decode_picture(data: bytes) -> NDArray[Any] | None:
+    """Decode an image file as it is: grey (H, W) or BGR (H, W, 3), in its depth; None where it is cut or no image."""
+    if not data or is_truncated(data):
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    return None if image is None else np.asarray(image)
+
+
 def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
     """Decode an image file to RGB, uint8 (H, W, 3); None where it is cut or no image."""
     if not data or is_truncated(data):
@@ -33,46 +42,75 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read an image as RGB, uint8 (H, W, 3). Raises UserError where it is missing or broken."""
-    image = decode_rgb(path.read_bytes()) if path.is_file() else None
+    image = decode_rgb(read_file(path))
     if image is None:
         raise UserError(f"cannot read image '{path}'; it is missing or damaged")
     return image
 
 
-def coding(known: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return a lookup table, uint8 (256,), from the values of label files to ids; IGNORE stays, others are OUTSIDE."""
-    table = np.full(256, OUTSIDE, np.uint8)
-    table[IGNORE] = IGNORE
-    for value, number in known.items():
-        table[value] = number
-    return table
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, at ``most`` so many; none where it is missing, a dead link or no file.
 
-
-def read_labels(path: Path, coded: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a label image of the (height, width) ``size``, uint8 (H, W), through the table of ``coding``.
-
-    Raises UserError where it is missing, of another size, or holds a value that the table does not know.
+    Raises UserError for one that must not be read. OpenCV gets bytes, for it crashes on names that are not UTF-8.
     """
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise UserError(f"cannot read label image '{path}'; it is missing or damaged")
-    if values.shape != size or values.dtype != np.uint8:
-        raise UserError(
-            f"label image '{path}' is {values.dtype} of shape {values.shape}, its frame {size}; make it 8-bit, one "
-            "channel and as large as its frame"
-        )
-    labels: NDArray[np.uint8] = np.take(coded, values)
-    if (labels == OUTSIDE).any():
-        known = ", ".join(map(str, np.flatnonzero(coded != OUTSIDE)))
-        raise UserError(f"label image '{path}' holds id {values[labels == OUTSIDE][0]}; its label set has {known}")
-    return labels
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}; make it readable") from error
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write grey (H, W) or BGR (H, W, 3) as a PNG file, whole or not at all. Raises UserError."""
+    write_atomic(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of ``folder`` in name order. Raises UserError where there are none."""
+    """Return the images of ``folder`` in natural order: 1, 2, 10. Raises UserError where there are none.
+
+    Dead links are among them, for a frame was there; what ``passed_over`` gives is not.
+    """
+    files = [path for path in _named_like_images(folder) if not _why_no_frame(path)]
+    if not files:
+        raise UserError(f"folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)}){_instead(folder)}")
+    return files
+
+
+def _instead(folder: Path) -> str:
+    """Name the folders in ``folder`` that hold images: that of a data set is often given for its frames."""
+    inner = sorted((path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)), key=natural_order)
+    found = [f"'{path}'" for path in inner if any(not _why_no_frame(image) for image in _named_like_images(path))]
+    return f"; name one of its folders: {', '.join(found[:3])}" if found else ""
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Say of each thing in ``folder`` that is named like an image, and is no frame, why."""
+    reasons = ((path, _why_no_frame(path)) for path in _named_like_images(folder))
+    return [f"'{path}' is {reason}, and no frame" for path, reason in reasons if reason]
+
+
+def _named_like_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"folder '{folder}' does not exist; name a folder of images")
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise UserError(f"folder '{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)})")
-    return files
+    return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+
+
+def _why_no_frame(path: Path) -> str:
+    return "hidden" if is_hidden(path) else "a folder" if path.is_dir() else ""
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a file is not meant for people: other programs leave ``._1.png`` beside ``1.png``."""
+    return path.name.startswith(".")
+
+
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """The key that sorts files as people count.
+
+    >>> [path.name for path in sorted(map(Path, ["f10.png", "f2.png", "f1.png"]), key=natural_order)]
+    ['f1.png', 'f2.png', 'f10.png']
+    """
+    parts = re.split(r"(\d+)", path.name)  # text and numbers in turn
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag
+from vidseg_ros.files import distinct
+from vidseg_ros.io.bag_reader import ImageTopic, image_topics, is_bag, require_no_ros1_bag
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
-from vidseg_ros.io.image_messages import BadFrame, compressed_to_rgb, encoding_family, find_decoder, image_to_rgb
-from vidseg_ros.io.images import image_files, read_rgb
+from vidseg_ros.io.image_messages import BadFrame, compressed_picture, find_decoder, raw_picture
+from vidseg_ros.io.images import image_files, passed_over, read_rgb
+from vidseg_ros.io.videos import open_video
 
 FRAME_ID = "camera"  # of videos and folders, which name none
 
@@ -23,7 +22,8 @@ FRAME_ID = "camera"  # of videos and folders, which name none
 class Recording:
     """The frames of one camera. ``frames`` begins anew each time; a BadFrame stands where no frame could be read.
 
-    camera: "" for the only one of its input. count: of the frames, as far as the input tells. topic: of a bag.
+    camera: "" for the only one of its input. count: of the frames, as far as the input tells. names: of the frames,
+    without reading their pictures. topic: of a bag.
     """
 
     path: Path
@@ -31,6 +31,7 @@ class Recording:
     count: int
     fps: float
     frames: Callable[[], Iterator[Frame | BadFrame]]
+    names: Callable[[], Iterator[str]]
     topic: ImageTopic | None = None
 
 
@@ -38,25 +39,49 @@ def open_recordings(path: Path, topics: Sequence[str] = (), fps: float = DEFAULT
     """Open a bag (its only camera, or all ``topics``), a video, or a folder of images at ``fps``. Raises UserError."""
     if not path.exists():
         raise UserError(f"input '{path}' does not exist; name a bag, a video or a folder of images")
+    require_no_ros1_bag(path)
     if is_bag(path):
         found = image_topics(path, topics)
-        return [_of_topic(topic, camera_name(topic.topic) if len(found) > 1 else "") for topic in found]
+        names = camera_names([topic.topic for topic in found]) if len(found) > 1 else [""]
+        return [_of_topic(topic, name) for topic, name in zip(found, names, strict=True)]
     return [_of_video(path) if path.is_file() else _of_folder(path, fps)]
 
 
+def input_name(path: Path) -> str:
+    """What an input is called, as a name of files."""
+    return path.stem if path.is_file() else path.resolve().name
+
+
+def camera_names(topics: Sequence[str]) -> list[str]:
+    """What tells the cameras of ``topics`` apart: no name comes twice.
+
+    >>> camera_names(["/front/image_raw", "/front/image_rect", "/rear/image_raw"])
+    ['front_image_raw', 'front_image_rect', 'rear']
+    """
+    short = [camera_name(topic) for topic in topics]
+    return distinct([
+        name if short.count(name) == 1 else _file_name(topic.strip("/").split("/"))
+        for name, topic in zip(short, topics, strict=True)
+    ])  # fmt: skip
+
+
 def camera_name(topic: str) -> str:
-    """What tells cameras apart.
+    """What the camera of a topic is called, as a name of files.
 
     >>> camera_name("/front/left/image_raw")
     'front_left'
     """
     parts = [part for part in topic.split("/") if part and part not in ("compressed", "image")]
-    named = [part for part in parts if not part.startswith("image_")] or parts
-    return "_".join(named) or "camera"
+    return _file_name([part for part in parts if not part.startswith("image_")] or parts) or "camera"
+
+
+def _file_name(parts: Sequence[str]) -> str:
+    return re.sub(r"[^\w-]", "_", "_".join(parts))
 
 
 def _of_topic(topic: ImageTopic, camera: str) -> Recording:
-    return Recording(topic.path, camera, topic.count, topic.fps, lambda: _topic_frames(topic), topic)
+    frames, names = (lambda: _topic_frames(topic)), (lambda: map(str, topic.stamps()))
+    return Recording(topic.path, camera, topic.count, topic.fps, frames, names, topic)
 
 
 def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
@@ -64,46 +89,32 @@ def _topic_frames(topic: ImageTopic) -> Iterator[Frame | BadFrame]:
     for recorded, data in topic.messages():
         try:
             message = topic.deserialize(data)
-            rgb = compressed_to_rgb(message) if topic.compressed else image_to_rgb(message, decoder)
+            rgb, family = compressed_picture(message) if topic.compressed else raw_picture(message, decoder)
         except UserError as error:
             yield BadFrame(str(error))
             continue
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        kind = "compressed" if topic.compressed else encoding_family(message.encoding)
-        yield Frame(rgb, stamp, message.header.frame_id, kind, recorded=recorded, name=str(stamp))
+        yield Frame(rgb, stamp, message.header.frame_id, family, recorded=recorded, name=str(stamp))
 
 
 def _of_video(path: Path) -> Recording:
-    capture = _open_capture(path)
-    count, fps = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1), capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-    capture.release()
-    return Recording(path, "", count, fps, lambda: _numbered(_video_pictures(path), fps))
-
-
-def _video_pictures(path: Path) -> Iterator[tuple[NDArray[np.uint8], str]]:
-    capture, number = _open_capture(path), 0
-    while (found := capture.read())[0]:
-        yield np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8), str(number)
-        number += 1
-    capture.release()
-
-
-def _open_capture(path: Path) -> cv2.VideoCapture:
-    """The video from its first frame on. Raises UserError where OpenCV finds none in it."""
-    if not cv2.VideoCapture(str(path)).grab():
-        raise UserError(f"'{path}' holds no video that OpenCV can read; use an .mp4, .avi, .mkv or a folder of images")
-    return cv2.VideoCapture(str(path))
+    video = open_video(path)
+    frames, names = (lambda: video.frames(FRAME_ID)), (lambda: map(str, range(video.count)))
+    return Recording(path, "", video.count, video.fps, frames, names)
 
 
 def _of_folder(folder: Path, fps: float) -> Recording:
     files = image_files(folder)
-    return Recording(
-        folder, "", len(files), fps, lambda: _numbered(((read_rgb(file), file.stem) for file in files), fps)
-    )
+    frames, names = (lambda: _folder_frames(folder, files, fps)), (lambda: (file.stem for file in files))
+    return Recording(folder, "", len(files), fps, frames, names)
 
 
-def _numbered(pictures: Iterator[tuple[NDArray[np.uint8], str]], fps: float) -> Iterator[Frame]:
-    """Frames with the stamps of a camera at ``fps`` that begins at 0."""
-    for index, (rgb, name) in enumerate(pictures):
+def _folder_frames(folder: Path, files: Sequence[Path], fps: float) -> Iterator[Frame | BadFrame]:
+    """Frames with the stamps of a camera at ``fps`` that begins at 0; a file that holds no image keeps its place."""
+    for index, file in enumerate(files):
         stamp = nanoseconds(index / fps)
-        yield Frame(rgb, stamp, FRAME_ID, "color", recorded=stamp, name=name)
+        try:
+            yield Frame(read_rgb(file), stamp, FRAME_ID, "color", recorded=stamp, name=file.stem)
+        except UserError as error:
+            yield BadFrame(str(error))
+    yield from map(BadFrame, passed_over(folder))

@@ -1,7 +1,7 @@
-"""Losses: pure functions of class probabilities or logits and labels."""
+"""Losses: pure functions of class probabilities or logits and labels, and the objective that sums them."""
 
 from vidseg_ros.losses.cross_entropy import class_weights, cross_entropy
 from vidseg_ros.losses.inconsistency import inconsistency
-from vidseg_ros.losses.objective import clip_loss
+from vidseg_ros.losses.objective import Batch, Objective, Output
 
-__all__ = ["class_weights", "clip_loss", "cross_entropy", "inconsistency"]
+__all__ = ["Batch", "Objective", "Output", "class_weights", "cross_entropy", "inconsistency"]

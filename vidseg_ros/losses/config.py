@@ -27,3 +27,8 @@ class LossConfig:
         for key in ("weight_power", "lambda_incons", "dilation"):
             if getattr(self, key) < 0:
                 raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")
+
+    @property
+    def lambdas(self) -> dict[str, float]:
+        """The factor of each term in the total, by the names of ``objective.TERMS``."""
+        return {"ce": 1.0, "incons": self.lambda_incons}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,6 +41,7 @@ class FDDWNetHead(Head):
     """A learned 2x up-sampling whose logits pass batch norm and ReLU: none is below zero."""
 
     scale = 2
+    has_subpixels = True
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
@@ -48,6 +50,17 @@ class FDDWNetHead(Head):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)  # type: ignore[no-any-return]
+
+    def subpixels(self, x: Tensor) -> list[Tensor]:
+        """Even rows and columns see the middle of the 3x3 kernel alone, odd ones both its sides."""
+        up, *rest = self.layers
+        assert isinstance(up, nn.ConvTranspose2d)
+        weight, taps = up.weight.transpose(0, 1), ([1], [2, 0])
+        planes = []
+        for odd_row, odd_column in product((0, 1), repeat=2):
+            kernel = weight[:, :, taps[odd_row]][..., taps[odd_column]]
+            planes.append(functional.conv2d(functional.pad(x, (0, odd_column, 0, odd_row)), kernel, up.bias))
+        return [nn.Sequential(*rest)(plane) for plane in planes]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> It
         begins = now is None or bool(discontinuity(now.frame, frame))
         if begins:
             teacher.begin()
-        confidence, chosen = teacher.look(frame.rgb).max(0)
+        confidence, chosen = teacher.logits(frame.rgb).exp().cpu().max(0)
         after = _Seen(frame, chosen.byte(), confidence >= config.confidence, begins)
         if now is not None:
             yield _kept(now, [before if not now.begins else None, after if not begins else None], config)

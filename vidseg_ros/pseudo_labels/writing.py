@@ -6,16 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vidseg_ros.data.cityscapes import cityscapes_frames
+from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames
 from vidseg_ros.data.recorded_scenes import DESCRIPTION
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.io.frame import Frame
-from vidseg_ros.io.images import read_rgb
+from vidseg_ros.io.images import read_rgb, write_image
 from vidseg_ros.labels import CITYSCAPES, LabelSet, translation
 from vidseg_ros.pseudo_labels.labeling import Labelled
 
@@ -49,7 +47,7 @@ class CityscapesLabels:
     """Writes ``root``/pseudo/SPLIT/CITY/..._labelTrainIds.png: see ``data.cityscapes``."""
 
     def __init__(self, root: Path, split: str, labels: LabelSet) -> None:
-        self._folder, self._table = root / "pseudo" / split, translation(labels, CITYSCAPES)
+        self._folder, self._table = root / PSEUDO / split, translation(labels, CITYSCAPES)
 
     def save(self, labelled: Labelled) -> None:
         """Write the labels of a frame whose name is CITY/CITY_SEQUENCE_FRAME."""
@@ -62,10 +60,3 @@ def cityscapes_video(folder: Path) -> Iterator[Frame]:
     for frame in cityscapes_frames(folder):
         name = frame.image.stem.removesuffix("_leftImg8bit")
         yield Frame(read_rgb(frame.image), frame.stamp, frame.sequence, name=f"{frame.image.parent.name}/{name}")
-
-
-def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a PNG file. Raises UserError where that cannot be done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), pixels):
-        raise UserError(f"cannot write '{path}'; name a writable place with free space")

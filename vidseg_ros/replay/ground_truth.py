@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,13 +15,16 @@ from vidseg_ros.data import camvid
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.bag_reader import ImageTopic, image_topics
 from vidseg_ros.io.frame import Frame
-from vidseg_ros.io.image_messages import compressed_to_rgb, find_decoder, image_to_rgb
-from vidseg_ros.io.images import coding, image_files
+from vidseg_ros.io.image_messages import find_decoder, image_to_rgb
+from vidseg_ros.io.images import image_files
+from vidseg_ros.io.label_images import LabelImage, coding, decode_label_png, read_label_image
 from vidseg_ros.io.recordings import Recording
 from vidseg_ros.labels import CAMVID, IGNORE, IGNORE_COLOR, OUTSIDE, LabelSet, translation
 
 TOLERANCE = 10**6  # nanoseconds between the stamps of an image and its labels: what conversions to floats lose
+IDS, COLORS = ("mono8", "8UC1"), ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3")  # encodings that keep labels as they are
 LOOK_AHEAD = 64  # label messages that may wait for their image
+T = TypeVar("T", bound=Hashable)
 
 
 class GroundTruth(Protocol):
@@ -42,25 +46,35 @@ class Reading:
         order = np.argsort(_packed(colors))
         self.colors, self.of_color = _packed(colors)[order], np.array([*table[: len(palette)], IGNORE])[order]
 
-    def decode(self, pixels: NDArray[np.uint8], frame: Frame, where: str) -> NDArray[np.uint8]:
-        """Return ids uint8 (H, W) of ids (H, W) or RGB colours (H, W, 3). Raises UserError for what is neither."""
-        if pixels.shape[:2] != frame.rgb.shape[:2]:
+    def decode(self, image: LabelImage, frame: Frame, where: str) -> NDArray[np.uint8]:
+        """Return ids uint8 (H, W). Raises UserError for what is neither an id nor a colour.
+
+        Where an image has both, its colours count if all are of the label set.
+        """
+        if image.size != frame.rgb.shape[:2]:
             raise UserError(
-                f"labels '{where}' are {pixels.shape[1]}x{pixels.shape[0]} but their frame is "
+                f"labels '{where}' are {image.size[1]}x{image.size[0]} but their frame is "
                 f"{frame.rgb.shape[1]}x{frame.rgb.shape[0]}; record both at one size"
             )
-        if pixels.ndim == 2:
-            labels = np.take(self.ids, pixels)
-        else:
-            packed = _packed(pixels)
-            place = np.searchsorted(self.colors, packed).clip(max=len(self.colors) - 1)
-            labels = np.where(self.colors[place] == packed, self.of_color[place], OUTSIDE).astype(np.uint8)
-        if (labels == OUTSIDE).any():
-            raise UserError(
-                f"labels '{where}' hold {pixels[labels == OUTSIDE][0]}, which is neither an id nor a colour of label "
-                f"set '{self.palette.name}'; name theirs with --palette (and send no labels through JPEG)"
-            )
-        return labels
+        unknown: list[object] = []
+        for pixels, read in ((image.colors, self._of_colors), (image.ids, self._of_ids)):
+            if pixels is not None:
+                labels = read(pixels)
+                if not (labels == OUTSIDE).any():
+                    return labels
+                unknown.append(pixels[labels == OUTSIDE][0])
+        raise UserError(
+            f"labels '{where}' hold {unknown[-1]}, which is neither an id nor a colour of label "
+            f"set '{self.palette.name}'; name theirs with --palette (and send no labels through JPEG)"
+        )
+
+    def _of_ids(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.take(self.ids, pixels)
+
+    def _of_colors(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        packed = _packed(pixels)
+        place = np.searchsorted(self.colors, packed).clip(max=len(self.colors) - 1)
+        return np.where(self.colors[place] == packed, self.of_color[place], OUTSIDE).astype(np.uint8)
 
 
 class LabelTopic:
@@ -68,13 +82,16 @@ class LabelTopic:
 
     def __init__(self, topic: ImageTopic, reading: Reading) -> None:
         self._topic, self._reading = topic, reading
+        self._repeated = _repeated(topic.stamps(), f"labels '{topic.topic}'")
         self._messages = self._read()
         self._waiting: dict[int, Any] = {}
 
     def _read(self) -> Iterator[tuple[int, Any]]:
         for _, data in self._topic.messages():
             message = self._topic.deserialize(data)
-            yield message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, message
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            if stamp not in self._repeated:
+                yield stamp, message
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
         """Return the labels with the stamp of ``frame``."""
@@ -87,22 +104,34 @@ class LabelTopic:
         message = self._waiting.pop(min(fitting, key=lambda stamp: abs(stamp - frame.stamp))) if fitting else None
         self._waiting = {stamp: kept for stamp, kept in self._waiting.items() if stamp > frame.stamp}
         where = f"{self._topic.topic} at {frame.stamp * 1e-9:.3f} s"
-        return None if message is None else self._reading.decode(self._pixels(message), frame, where)
+        return None if message is None else self._reading.decode(self._image(message, where), frame, where)
 
-    def _pixels(self, message: Any) -> NDArray[np.uint8]:
+    def _image(self, message: Any, where: str) -> LabelImage:
         if self._topic.compressed:
-            rgb = compressed_to_rgb(message)
-            return rgb if (np.ptp(rgb, axis=-1) > 0).any() else rgb[..., 0]
+            return decode_label_png(bytes(message.data), where)
+        if message.encoding not in IDS + COLORS:
+            raise UserError(
+                f"labels '{where}' are '{message.encoding}', a way of sending pictures that changes ids; "
+                "publish ids as mono8 or colours as rgb8"
+            )
         rgb = image_to_rgb(message, find_decoder())
-        return rgb[..., 0] if message.encoding in ("mono8", "8UC1") else rgb
+        return LabelImage(ids=rgb[..., 0]) if message.encoding in IDS else LabelImage(colors=rgb)
 
 
 class LabelFolder:
-    """Label images with the names of their frames; for a bag, their stamps in nanoseconds."""
+    """Label images with the names of their frames; for a bag, their stamps in nanoseconds.
+
+    Raises UserError for two of one name.
+    """
 
     def __init__(self, folder: Path, reading: Reading) -> None:
-        self._files = {file.stem: file for file in image_files(folder)}
-        self._numbers = {int(stem): file for stem, file in self._files.items() if stem.isdecimal()}
+        self._files: dict[str, Path] = {}
+        for file in image_files(folder):
+            other = self._files.setdefault(file.stem, file)
+            if other is not file:
+                raise UserError(f"labels '{other}' and '{file}' are of one frame; remove one")
+        numbers = Counter(int(stem) for stem in self._files if stem.isdecimal())
+        self._numbers = {int(s): file for s, file in self._files.items() if s.isdecimal() and numbers[int(s)] == 1}
         self._reading = reading
 
     def of(self, frame: Frame) -> NDArray[np.uint8] | None:
@@ -112,12 +141,33 @@ class LabelFolder:
             file = self._numbers.get(int(frame.name))
         if file is None:
             return None
-        pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if pixels is None or pixels.dtype != np.uint8:
-            raise UserError(f"cannot read label image '{file}'; make it an 8-bit PNG of ids or colours")
-        if pixels.ndim == 3:
-            pixels = np.ascontiguousarray(pixels[..., 2::-1])  # BGR, BGRA
-        return self._reading.decode(np.asarray(pixels, np.uint8), frame, str(file))
+        return self._reading.decode(read_label_image(file), frame, str(file))
+
+
+class Unmistakable:
+    """The labels of frames that no other frame could be mistaken for; the others have none."""
+
+    def __init__(self, truth: GroundTruth, recording: Recording) -> None:
+        self._truth = truth
+        self._repeated = _repeated(recording.names(), f"the frames of '{recording.path}'")
+
+    def of(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Return the labels of ``frame``, where its name is its own."""
+        return None if frame.name in self._repeated else self._truth.of(frame)
+
+
+def _repeated(names: Iterable[T], whose: str) -> set[T]:
+    """What comes more than once among ``names`` or stamps. Raises UserError where nothing else does."""
+    counts: Counter[T] = Counter()
+    with suppress(UserError):  # of a damaged bag, as far as it can be read
+        counts.update(names)
+    repeated = {name for name, count in counts.items() if count > 1}
+    if repeated and len(repeated) == len(counts):
+        raise UserError(
+            f"{whose} cannot be told apart: all {counts.total()} have {', '.join(map(str, list(counts)[:3]))} for "
+            "their stamp; record them from a driver that stamps each image, or leave --labels out"
+        )
+    return repeated
 
 
 def open_truth(labels: str, recording: Recording, reading: Reading) -> GroundTruth | None:
@@ -125,10 +175,10 @@ def open_truth(labels: str, recording: Recording, reading: Reading) -> GroundTru
     if not labels:
         return None
     if Path(labels).is_dir():
-        return LabelFolder(Path(labels), reading)
+        return Unmistakable(LabelFolder(Path(labels), reading), recording)
     if recording.topic is None:
         raise UserError(f"labels '{labels}' are no folder; name one with label images")
-    return LabelTopic(image_topics(recording.topic.path, [labels])[0], reading)
+    return Unmistakable(LabelTopic(image_topics(recording.topic.path, [labels])[0], reading), recording)
 
 
 def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from vidseg_ros.engines import Engine
-from vidseg_ros.files import write_atomic
+from vidseg_ros.files import write_atomic, writing
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.stream import FrameStream, StreamConfig
 
@@ -47,16 +47,18 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         self._path, self._count = path, 0
         self.state: Any = None
         self.known = self._load_state()
         ends = [end for end, _ in self._entries()][: self.known]
         if len(ends) < self.known:  # the journal is shorter than the snapshot says: begin anew
             self.state, self.known, ends = None, 0, []
-        self._file = (path / FILE).open("r+b" if (path / FILE).exists() else "w+b")
-        self._file.truncate(ends[-1] if ends else 0)
-        self._file.seek(0, 2)
+        with writing(path / FILE):
+            self._file = (path / FILE).open("r+b" if (path / FILE).exists() else "w+b")
+            self._file.truncate(ends[-1] if ends else 0)
+            self._file.seek(0, 2)
 
     def replay(self) -> Iterator[Entry]:
         """Read the entries of the run before."""
@@ -68,15 +70,18 @@ class Journal:
 
     def append(self, entry: Entry, state: Any) -> None:
         """Add an entry, and now and then the ``state`` of the network behind it: arrays or tensors."""
-        self._file.write(entry.pack())
-        self._count += 1
+        with writing(self._path / FILE):
+            self._file.write(entry.pack())
+            self._count += 1
+            if self._count % SNAPSHOT_EVERY == 0:
+                self._file.flush()
         if self._count % SNAPSHOT_EVERY == 0:
-            self._file.flush()
             self._save_state(state)
 
     def close(self) -> None:
         """Close the file; what it holds stays."""
-        self._file.close()
+        with writing(self._path / FILE):
+            self._file.close()
 
     def _entries(self) -> Iterator[tuple[int, Entry]]:
         """Read entries and where they end, up to the first that is cut."""

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vidseg_ros.errors import UserError, describe
+from vidseg_ros.files import distinct
+from vidseg_ros.io.recordings import input_name
 from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import run_input
 
@@ -36,14 +38,8 @@ class Job:
 
 def plan(inputs: Sequence[Path], output: Path, config: ReplayConfig) -> list[Job]:
     """Give each input a folder below ``output`` with its name, and a number where names repeat."""
-    jobs: list[Job] = []
-    taken: set[str] = set()
-    for path in inputs:
-        stem = path.stem if path.is_file() else path.resolve().name
-        name = next(n for n in (stem, *(f"{stem}_{i}" for i in range(2, len(inputs) + 2))) if n not in taken)
-        taken.add(name)
-        jobs.append(Job(path, output / name, config))
-    return jobs
+    names = distinct([input_name(path) for path in inputs])
+    return [Job(path, output / name, config) for path, name in zip(inputs, names, strict=True)]
 
 
 def run_here(jobs: Sequence[Job], progress: Callable[[], None]) -> Iterator[tuple[Job, str]]:

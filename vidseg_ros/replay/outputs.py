@@ -45,6 +45,11 @@ class Outputs:
         self._film.append(np.hstack([frame.rgb, *overlays]))
         return overlays
 
+    @property
+    def problem(self) -> str:
+        """What went wrong with what only serves looking, or ""."""
+        return self._film.problem
+
     def __enter__(self) -> Outputs:
         self._stack.enter_context(self._bag)
         self._stack.enter_context(self._film)

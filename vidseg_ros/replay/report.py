@@ -109,9 +109,11 @@ def _recordings(summary: Summary) -> str:
     for recorded in summary.recordings:
         result = recorded.result
         counts = [result["frames"], result["rejected"], len(result["resets"]), result["unmatched"]]
+        counts.append(result.get("repeated", 0))  # of a drive that was judged live: the nodes count them
         state = "whole" if result["complete"] else f"ended early: {result['problem']}"
         rows.append([recorded.name, *map(str, counts), state])
-    return _table(["recording", "frames", "rejected", "resets", "without labels", ""], rows)
+    notes = "".join(f'<p class="small">{escape(note)}</p>' for note in summary.notes)
+    return _table(["recording", "frames", "rejected", "resets", "without labels", "repeated stamps", ""], rows) + notes
 
 
 def _over_time(summary: Summary, recorded: Recorded) -> str:
@@ -196,5 +198,5 @@ def write_report(title: str, summary: Summary, folder: Path) -> dict[str, Any]:
     for name, values in ((METRICS, metrics), (LATENCY, summary.latency())):
         write_atomic(folder / name, (json.dumps(values, indent=2) + "\n").encode())
     for name, page in ((TIMES, times(summary)), (REPORT, report(title, summary))):
-        write_atomic(folder / name, page.encode())
+        write_atomic(folder / name, page.encode(errors="backslashreplace"))  # names need not be text
     return metrics

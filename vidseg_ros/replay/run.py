@@ -51,9 +51,10 @@ class Run:
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Frame | None = None
         self.start: int | None = None
-        self.frames = self.unmatched = self.rejected = 0
+        self.frames = self.unmatched = self.rejected = self.repeated = 0
         self.resets: list[dict[str, Any]] = []
         self.problem = ""
+        self.notes: list[str] = []
 
     def run(self, progress: Callable[[], None]) -> None:
         """Replay all; whatever ends it, results are written."""
@@ -65,6 +66,7 @@ class Run:
                 for frame in self._frames():
                     self._step(frame, outputs)
                     progress()
+            self.notes += [outputs.problem] if outputs.problem else []
             self._require_matches()
             complete = True
         except (UserError, OSError) as error:
@@ -101,6 +103,7 @@ class Run:
             segmented = SegmentedFrame(answer.labels, overlay, truth)
             self.courses[mark].add(self.frames, seconds, segmented, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
+        self.repeated += self.before is not None and self.before.stamp == frame.stamp
         self.before = frame
         self.frames += 1
 
@@ -127,7 +130,9 @@ class Run:
             "frames": self.frames,
             "rejected": self.rejected,
             "unmatched": self.unmatched,
+            "repeated": self.repeated,
             "resets": self.resets,
+            "notes": self.notes,
         }
         write_result(self.folder, about, self.courses, {"model_ms": self.times})
         if complete:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vidseg_ros.evaluation.bootstrap import Comparison, compare, verdict
 from vidseg_ros.evaluation.counts import Counts, from_json, report_of, total
+from vidseg_ros.files import distinct
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
 
@@ -59,6 +60,11 @@ class Summary:
         """Whether the difference is real; "" without a second checkpoint."""
         return verdict(self.comparison, *self.checkpoints) if len(self.checkpoints) > 1 else ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What is lacking of what only serves looking."""
+        return [note for recorded in self.recordings for note in recorded.result.get("notes", [])]
+
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds; no time that was measured, so that it is the same each time."""
         figures = [self._figures(number) for number in range(len(self.checkpoints))]
@@ -91,7 +97,9 @@ class Summary:
 
     def latency(self) -> dict[str, Any]:
         """Return what latency.json holds: percentiles (ms) by recording, checkpoint and what they are the time of."""
-        measured = {recorded.name: json.loads((recorded.folder / LATENCY).read_text()) for recorded in self.recordings}
+        names = distinct([recorded.name for recorded in self.recordings])
+        files = [recorded.folder / LATENCY for recorded in self.recordings]
+        measured = {name: json.loads(file.read_text()) for name, file in zip(names, files, strict=True)}
         return {
             recording: {
                 checkpoint: {name: by_mark[mark] for name, by_mark in times.items()}

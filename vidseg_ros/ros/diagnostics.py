@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from vidseg_ros.ros.transport import ADVICE
+
 WINDOW = 200  # latest frames of which the percentiles are taken
 ONLY_CAMERA = "camera"  # what a camera without a name is called
 TIMES = ("queue_ms", "read_ms", "step_ms", "flow_ms", "model_ms", "publish_ms", "total_ms")
 """Waiting for the network; message to RGB; resizing, network and waiting for other cameras of the batch, of which the
 optical flow and the network alone; building and sending messages; all of it from the arrival of the message."""
+
+
+RECENT, MANY = 20, 5  # frames, and how many of them may not reset the state: little memory would be left
 
 
 @dataclass
@@ -26,6 +31,8 @@ class Statistics:
     resets: int = 0
     repeated: int = 0  # had the stamp of the frame before
     last_problem: str = ""
+    last_reset: str = ""  # why
+    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))  # whether frames reset the state
     times: dict[str, deque[float]] = field(default_factory=lambda: {name: deque(maxlen=WINDOW) for name in TIMES})
 
     def values(self) -> dict[str, str]:
@@ -53,17 +60,28 @@ class Reporter:
         """
         received, rejected = statistics.received - self._seen[0], statistics.rejected - self._seen[1]
         self._seen = (statistics.received, statistics.rejected)
-        level, text = DiagnosticStatus.OK, "segmenting"
-        if not active:
-            level, text = DiagnosticStatus.WARN, "not active"
-        elif rejected:
-            level, text = DiagnosticStatus.WARN, f"{rejected} bad frames: {statistics.last_problem}"
-        elif not partners["publishers"]:
-            level, text = DiagnosticStatus.WARN, f"nobody publishes {self._topic}; check its name and QoS"
-        elif not received:
-            level, text = DiagnosticStatus.WARN, f"no new image on {self._topic}; large ones need the transport profile"
+        problem = "not active"
+        if active:
+            problem = self._problem(statistics, received, rejected, partners["publishers"])
+        level, text = (DiagnosticStatus.WARN, problem) if problem else (DiagnosticStatus.OK, "segmenting")
         values = statistics.values() | {name: str(count) for name, count in partners.items()}
         return make_status(self._name, self._hardware, level, text, values)
+
+    def _problem(self, statistics: Statistics, received: int, rejected: int, publishers: int) -> str:
+        """What is wrong with the input, the worst first, or ""; ``received`` and ``rejected`` since the last call."""
+        if rejected:
+            return f"{rejected} bad frames: {statistics.last_problem}"
+        if not publishers:
+            return f"nobody publishes {self._topic}; check its name and QoS"
+        if not received:
+            return f"no new image on {self._topic}; {ADVICE}"
+        if publishers > 1:
+            return f"{publishers} publishers on {self._topic}; each camera needs a topic of its own"
+        if (resets := sum(statistics.recent)) >= MANY:
+            return (
+                f"the state was reset at {resets} of the last {len(statistics.recent)} frames: {statistics.last_reset}"
+            )
+        return ""
 
 
 def make_status(name: str, hardware: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 
 from vidseg_ros.checkpoints.checkpoint import MEMORIES
@@ -18,6 +20,7 @@ from vidseg_ros.stream import StreamConfig
 T = TypeVar("T")
 
 TRANSPORTS = ("raw", "compressed")
+QOS_OVERRIDES = "qos_overrides."  # declared when the topics are created
 
 
 def parameter(default: Any, text: str, low: float | None = None, high: float | None = None, fixed: bool = False) -> Any:
@@ -87,9 +90,40 @@ def _descriptor(about: Any, kind: object) -> ParameterDescriptor:
 
 def read_parameters(node: Node, cls: type[T]) -> T:
     """Read and check the current values of what was declared. Raises UserError."""
-    names = (item.name for item in fields(cls))  # type: ignore[arg-type]
-    return cls(**{name: _plain(node.get_parameter(name).value) for name in names})
+    return cls(**{item.name: _value(node, item) for item in fields(cls)})  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def _value(node: Node, item: Field[Any]) -> Any:
+    """The value of a parameter; an empty list of YAML has no type, and reaches rclpy as none."""
+    try:
+        value = node.get_parameter(item.name).value
+    except ParameterUninitializedException:
+        if not str(item.type).startswith("list"):
+            raise
+        value = []
     return value if isinstance(value, str | bool | int | float) else list(value)
+
+
+def warn_of_unknown(node: Node) -> None:
+    """Warn of parameters that were given to the node and that it does not have, such as misspelt ones."""
+    for name in node._parameter_overrides:
+        if not node.has_parameter(name) and not name.startswith(QOS_OVERRIDES):
+            known = list(node.get_parameters_by_prefix(""))
+            nearest = "".join(f"; did you mean '{word}'?" for word in get_close_matches(name, known, 1))
+            node.get_logger().warning(f"unknown parameter '{name}' is ignored{nearest}")
+
+
+def usage(name: str, cls: type[Any]) -> str:
+    """What ``--help`` of the node ``name`` says; ``cls`` is the dataclass of its parameters."""
+    lines = (
+        f"  {item.name} ({getattr(cls(), item.name)!r}){': ' if item.metadata else ''}{item.metadata.get('text', '')}"
+        for item in fields(cls)
+    )
+    return "\n".join([
+        f"usage: {name}_node [--ros-args -p PARAMETER:=VALUE --params-file FILE -r TOPIC:=NEW_NAME ...]",
+        "",
+        "parameters and their defaults:",
+        *lines,
+        "",
+        f"topics and services: ros2 node info /{name}, and the README",
+    ])  # fmt: skip

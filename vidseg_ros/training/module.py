@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -21,7 +20,7 @@ from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.losses import clip_loss
+from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
@@ -47,8 +46,6 @@ def there_and_back(count: int, length: int) -> list[int]:
 class SegmentationModule(LightningModule):
     """Trains what ``phase`` says of ``network``; validation runs the stream that the node runs."""
 
-    class_weights: Tensor
-
     def __init__(
         self,
         network: StreamingNetwork,
@@ -60,12 +57,11 @@ class SegmentationModule(LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.labels, self.config, self.phase = network, labels, config, phase
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.objective = Objective(config.loss, weights)
         self.head = None
         if phase.trainable == "encoder":
             self.head = nn.Conv2d(network.features_channels, len(labels), 1)
         self.validation = () if self.head else validation  # an encoder alone labels nothing
-        self.loss: Callable[..., dict[str, Tensor]] = clip_loss
         self.report: dict[str, Any] = {}
         self._freeze()
 
@@ -84,23 +80,22 @@ class SegmentationModule(LightningModule):
             if isinstance(module, nn.BatchNorm2d) and (self.phase.freeze_norm or not module.weight.requires_grad):
                 module.eval()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Take clips (N, T, ...) and return the loss."""
-        frames, labels = (part.transpose(0, 1) for part in batch)
-        losses = self.loss(*self._predict(frames, labels), self.class_weights, self.config.loss)
+    def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
+        """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
+        batch = Batch(*(part.transpose(0, 1) for part in clips))
+        losses: dict[str, Tensor] = self.objective(batch, self._predict(batch.frames))
         if not torch.isfinite(losses["total"]):
             raise self._diverged("loss", losses["total"])
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["total"]
 
-    def _predict(self, frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits in float32 and labels at their resolution."""
+    def _predict(self, frames: Tensor) -> Output:
+        """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
         if self.head is None:
-            return unroll(self.network, frames, self._burn_in(frames))[0].float(), labels
-        logits = torch.stack([self.head(self.network.features(frame)) for frame in frames]).float()
-        small = functional.interpolate(labels.float(), logits.shape[-2:], mode="nearest").to(labels.dtype)
-        return logits, small
+            logits, state = unroll(self.network, frames, self._burn_in(frames))
+            return Output(logits.float(), state)
+        return Output(torch.stack([self.head(self.network.features(frame)) for frame in frames]).float())
 
     @torch.no_grad()
     def _burn_in(self, frames: Tensor) -> State | None:

@@ -22,7 +22,7 @@ from vidseg_ros.data.mixture import ClipDataset, class_frequency, open_source
 from vidseg_ros.data.stored import StoredFrame, sequences
 from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet, find_label_set
-from vidseg_ros.losses import class_weights, clip_loss
+from vidseg_ros.losses import class_weights
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.training.callbacks import KeepBest, Progress, Say
@@ -110,7 +110,7 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     lesson = SegmentationModule(network, labels, config, phase, weights, job.validation)
     if hardware.compiled:
         network.compile()
-        lesson.loss = torch.compile(clip_loss)
+        lesson.objective.compile()
     if hardware.device != "cpu" or config.precision == "32-true":
         # PyTorch 2.13's bf16 weight gradient of dilated convolutions is wrong in this layout on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

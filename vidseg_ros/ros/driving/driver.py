@@ -82,7 +82,7 @@ class DriverNode(Node):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node; returns the exit code."""
-    return run(DriverNode, "driver", arguments)
+    return run(DriverNode, "driver", DriverConfig, arguments)
 
 
 if __name__ == "__main__":

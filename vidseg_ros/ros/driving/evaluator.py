@@ -170,7 +170,7 @@ class EvaluatorNode(Node):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node; returns the exit code."""
-    return run(EvaluatorNode, "evaluator", arguments)
+    return run(EvaluatorNode, "evaluator", EvaluatorConfig, arguments)
 
 
 if __name__ == "__main__":

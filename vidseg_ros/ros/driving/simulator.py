@@ -70,7 +70,7 @@ class StreetSimulatorNode(Node):
             due = start + (index + 1) / self.drive.world.config.fps
             deadline = time.monotonic() + PATIENCE if synchronous else due
             while not (synchronous and self._answered) and (left := deadline - time.monotonic()) > 0:
-                rclpy.spin_once(self, timeout_sec=left)
+                rclpy.spin_once(self, executor=self.executor, timeout_sec=left)
             self.drive.step(self._control if self.drive.time - self._told <= MAX_AGE else FULL_STOP)
             progress()
 
@@ -83,7 +83,7 @@ class StreetSimulatorNode(Node):
             if time.monotonic() > deadline:
                 self.get_logger().warning("nobody looks or steers: going on without")
                 return
-            rclpy.spin_once(self, timeout_sec=0.1)
+            rclpy.spin_once(self, executor=self.executor, timeout_sec=0.1)
 
     def _on_control(self, kind: Kind, message: Any) -> None:
         assert kind.read is not None

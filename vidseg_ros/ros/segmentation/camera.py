@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.engines import Engine
@@ -69,7 +70,9 @@ class Camera:
         self._labels = engine.labels
         self._opacity = parameters.overlay_opacity
         self._message_type = CompressedImage if parameters.image_transport == "compressed" else Image
-        self.topic = self._prefix + ("image/compressed" if self._message_type is CompressedImage else "image")
+        validate_topic_name(f"{self._prefix}image")
+        resolve = compressed_topic if self._message_type is CompressedImage else LifecycleNode.resolve_topic_name
+        self.topic = resolve(node, f"{self._prefix}image")
         self._reporter = Reporter(f"{node.get_fully_qualified_name()}: {self.name}", self.name, self.topic)
         self.publishers: dict[str, LifecyclePublisher] = {}
         self.subscription: Subscription | None = None
@@ -119,7 +122,6 @@ class Camera:
         else:
             rgb, family = image_to_rgb(message, decoder), encoding_family(message.encoding)
         if self.reset_requested:
-            self.reset_requested = False
             self.reset("service called")
         self._skipped = None
         received.laps.append(time.perf_counter())
@@ -152,16 +154,19 @@ class Camera:
         self.statistics.times["model_ms"].append(result.model_ms)
         self.statistics.times["flow_ms"].append(result.flow_ms)
         self.statistics.processed += 1
+        self.statistics.recent.append(bool(result.reset))
         if result.reset:
             self._note_reset(result.reset)
 
     def reset(self, reason: str) -> None:
         """Forget the past; for the thread that runs the stream."""
+        self.reset_requested = False
         self.stream.reset()
         self._note_reset(reason)
 
     def _note_reset(self, reason: str) -> None:
         self.statistics.resets += 1
+        self.statistics.last_reset = reason
         self._node.get_logger().info(f"{self.name}: state reset: {reason}")
 
     def reject(self, problem: Exception) -> None:
@@ -191,6 +196,15 @@ class Camera:
             self._node.destroy_subscription(self.subscription)
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+
+
+def compressed_topic(node: LifecycleNode, image: str) -> str:
+    """Where compressed images of the topic ``image`` come: as remapped itself, or beside the remapped ``image``."""
+    topic = f"{image}/compressed"
+    remapped = node.resolve_topic_name(topic)
+    if remapped != node.resolve_topic_name(topic, only_expand=True):
+        return str(remapped)
+    return f"{node.resolve_topic_name(image)}/compressed"
 
 
 def read_stamp(data: bytes) -> int:

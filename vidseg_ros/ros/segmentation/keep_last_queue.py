@@ -23,8 +23,10 @@ class KeepLastQueue(Generic[K, V]):
         self._open = True
 
     def put(self, key: K, value: V) -> bool:
-        """Put ``value`` into its slot; returns True where it replaced one that nobody took."""
+        """Put ``value`` into its slot; returns True where one is lost: that which it replaced, or itself at the end."""
         with self._changed:
+            if not self._open:
+                return True
             replaced = key in self._slots
             self._slots[key] = self._replace(self._slots[key], value) if replaced else value
             self._changed.notify()

@@ -9,7 +9,6 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -24,6 +23,7 @@ from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_param
 from vidseg_ros.ros.segmentation.camera import Camera, Received
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
+from vidseg_ros.ros.segmentation.warm_up import WarmUp
 from vidseg_ros.ros.spin import run
 from vidseg_ros.stream import Segmentation, segment_together
 
@@ -45,6 +45,7 @@ class SegmentationNode(LifecycleNode):
         declare_parameters(self, Parameters)
         self._engine: Engine | None = None
         self._cameras: dict[str, Camera] = {}
+        self._warm_up: WarmUp | None = None
         self._label_info: Any = None
         self._worker: Thread | None = None
         self._queue: KeepLastQueue[str, Received] = KeepLastQueue()
@@ -67,7 +68,8 @@ class SegmentationNode(LifecycleNode):
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
             self._problem = describe(error)
-            self.get_logger().error(f"cannot configure: {self._problem}")
+            if self.context.ok():  # else a signal has shut rclpy down, and nothing is wrong
+                self.get_logger().error(f"cannot configure: {self._problem}")
             return TransitionCallbackReturn.FAILURE
         self._problem = ""
         return TransitionCallbackReturn.SUCCESS
@@ -80,14 +82,8 @@ class SegmentationNode(LifecycleNode):
             camera = self._cameras[name] = Camera(self, name, engine, parameters)
             camera.create_topics(partial(self._on_image, name))
         self._label_info = publish_label_info(self, engine.labels)
-        self._warm_up(parameters, engine)
-
-    def _warm_up(self, parameters: Parameters, engine: Engine) -> None:
-        """Take the first, slow step before the first image comes."""
-        width, height = parameters.stream.size or engine.input_size
-        batch = len(self._cameras)
-        flow = np.zeros((batch, 2, height, width), np.float32) if engine.flow else None
-        engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch, flow=flow)
+        size = parameters.stream.size or engine.input_size
+        self._warm_up = WarmUp(engine, size, len(self._cameras), self.get_logger().warning)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""
@@ -126,14 +122,21 @@ class SegmentationNode(LifecycleNode):
             self._worker.join()
             self._worker = None
 
+    def destroy_node(self) -> None:
+        """Leave no thread behind."""
+        self._release()
+        super().destroy_node()
+
     def _release(self) -> None:
+        if self._warm_up is not None:
+            self._warm_up.stop()
         for camera in self._cameras.values():
             camera.destroy()
         if self._label_info is not None:
             self.destroy_publisher(self._label_info)
         if self._engine is not None:
             self._engine.close()
-        self._cameras, self._engine, self._label_info = {}, None, None
+        self._cameras, self._engine, self._warm_up, self._label_info = {}, None, None, None
         self._problem = "not configured"
 
     # -- from image message to label message
@@ -166,7 +169,7 @@ class SegmentationNode(LifecycleNode):
         """Run the network; a step that fails rejects all its frames and leaves no memory."""
         cameras = [camera for camera, *_ in jobs]
         try:
-            confidence = any(camera.wants("confidence") for camera in cameras)
+            confidence = any(camera.wants("confidence") for camera in cameras) and self._has_confidence(len(jobs))
             return segment_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
         except Exception as error:  # out of memory, a lost GPU, ...
             for camera in cameras:
@@ -174,13 +177,18 @@ class SegmentationNode(LifecycleNode):
                 camera.reset("the step failed")
             return []
 
+    def _has_confidence(self, batch: int) -> bool:
+        return self._warm_up is not None and self._warm_up.has_confidence(batch)
+
     # -- services and diagnostics
 
     def _on_reset_state(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._worker is not None, "the past is forgotten"
+        if not response.success:
+            response.message = self._problem or "not active: there is no past"
+            return response
         for camera in self._cameras.values():
             camera.reset_requested = True  # done by the worker, before the next frame
-        response.success = bool(self._cameras)
-        response.message = "the past is forgotten" if self._cameras else self._problem
         return response
 
     def _report(self) -> None:
@@ -205,7 +213,7 @@ class SegmentationNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    return run(SegmentationNode, "segmentation", arguments, SegmentationNode.autostart)
+    return run(SegmentationNode, "segmentation", Parameters, arguments, SegmentationNode.autostart)
 
 
 if __name__ == "__main__":

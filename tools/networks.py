@@ -1,0 +1,174 @@
+"""Measure every network and memory at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
+
+Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it) and milliseconds of all
+networks in one run per size. Nothing else should run meanwhile. ``tables`` turns the figures into Markdown.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tools.markdown import table
+from vidseg_ros.benchmark import Case, compare, multiply_adds
+from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.data.datasets import data_root
+from vidseg_ros.engines.config import EngineConfig
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+NETWORKS = DOCS / "networks.json"
+RELEASES = data_root().parent / "weights" / "cityscapes"
+SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+SIZES = ((480, 360), (1024, 512))  # of the milliseconds
+INPUTS = ("480x360", "960x720")  # of the quality, zero-shot
+PRECISIONS = ("f32", "bf16")
+ROUNDS, STEPS = 5, 4
+QUALITY = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw"}
+TEMPORAL = QUALITY | {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
+
+
+def vidseg(*arguments: object, out: Path) -> dict[str, Any]:
+    """Figures of a verb."""
+    command = [sys.executable, "-m", "vidseg_ros", *map(str, arguments), "--json", str(out)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return dict(json.loads(out.read_text()))
+
+
+def evaluate(checkpoint: object, *options: object, out: Path) -> dict[str, Any]:
+    """Figures of a checkpoint on CamVid val, in its 11 classes."""
+    plain = ("--engine", "torch", "--device", "cpu")
+    return vidseg("evaluate", checkpoint, "camvid/val", "--label-set", "camvid", *plain, *options, out=out)
+
+
+def imported(folder: Path) -> dict[str, str]:
+    """The released networks as checkpoints, by name."""
+    found = {}
+    for file in sorted(RELEASES.glob("*.pth")):
+        name = f"{file.name.partition('_')[0]}_cityscapes"
+        target = folder / f"{name}.safetensors"
+        subprocess.run([sys.executable, "-m", "vidseg_ros", "import-weights", file, target], check=True)
+        found[name] = str(target)
+    return found
+
+
+def quality(checkpoints: dict[str, str], out: Path) -> dict[str, Any]:
+    """Quality by network and input size; the shipped ones at the size that they were trained at."""
+    rows = {}
+    for name, path in checkpoints.items():
+        for size in INPUTS[:1] if name in SHIPPED else INPUTS:
+            rows[f"{name} {size}"] = evaluate(path, "--size", size, "--hysteresis", 0, "--no-temporal", out=out)
+    return rows
+
+
+def speed(checkpoints: dict[str, str]) -> list[dict[str, Any]]:
+    """Milliseconds of all networks, in turns; each against the first."""
+    results = []
+    for size in SIZES:
+        keys = [(name, precision) for name in checkpoints for precision in PRECISIONS]
+        cases = [
+            Case(checkpoints[name], EngineConfig("openvino", "cpu", 0, precision, hysteresis=0.0), size)
+            for name, precision in keys
+        ]
+        for (name, _), result in zip(keys, compare(cases, ROUNDS, STEPS, print), strict=True):
+            results.append(result | {"network": name})
+    return results
+
+
+def memories(out: Path) -> dict[str, Any]:
+    """What each memory brings to the shipped networks, at equal hysteresis."""
+    rows = {}
+    for hysteresis in (0, 0.25):
+        for name in SHIPPED:
+            for memory in ("network", "flow", *(["off"] if "l1b" in name else [])):
+                options = ("--memory", memory, "--hysteresis", hysteresis)
+                rows[f"{name}, {memory}, {hysteresis}"] = evaluate(name, *options, out=out)
+    return rows
+
+
+def memory_cost() -> list[dict[str, Any]]:
+    """Milliseconds of the shipped networks without and with the memory along the flow, on one thread, in turns."""
+    cases = [
+        Case(name, EngineConfig("openvino", "cpu", 1, hysteresis=0.0, memory=memory), SIZES[0])
+        for name in SHIPPED
+        for memory in ("network", "flow")
+    ]
+    return [
+        result | {"network": case.checkpoint}
+        for case, result in zip(cases, compare(cases, ROUNDS, 2 * STEPS, print), strict=True)
+    ]
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """All figures."""
+    checkpoints = dict.fromkeys(SHIPPED, "")
+    checkpoints = {name: name for name in checkpoints} | imported(folder)
+    out = folder / "figures.json"
+    sizes = {
+        name: {
+            "parameters": sum(p.numel() for p in load_checkpoint(path).network.parameters()),
+            "gmacs": {"{}x{}".format(*size): round(multiply_adds(path, size), 2) for size in SIZES},
+        }
+        for name, path in checkpoints.items()
+    }
+    return {
+        "sizes": sizes,
+        "speed": speed(checkpoints),
+        "memory_cost": memory_cost(),
+        "quality": quality(checkpoints, out),
+        "memories": memories(out),
+    }
+
+
+def networks(figures: dict[str, Any]) -> str:
+    """The table of networks: size and speed."""
+    times = {(r["network"], r["size"], r["precision"]): r["ms_p50"] for r in figures["speed"]}
+    names = ["{}x{}".format(*size) for size in SIZES]
+    header = ["network", "parameters", *(f"GMAC {name}" for name in names)]
+    header += [f"ms {name} {precision}" for name in names for precision in PRECISIONS]
+    rows = [
+        [name, f"{about['parameters']:,}", *(f"{about['gmacs'][size]:.2f}" for size in names)]
+        + [f"{times[name, size, precision]:.1f}" for size in names for precision in PRECISIONS]
+        for name, about in figures["sizes"].items()
+    ]
+    return table(header, rows)
+
+
+def scores(figures: dict[str, Any], names: dict[str, str]) -> list[list[str]]:
+    """Rows of a table, ``names`` of the figures by its columns."""
+    return [[row, *(f"{values[key]:.2f}" for key in names.values())] for row, values in figures.items()]
+
+
+def cost(figures: dict[str, Any]) -> str:
+    """What the memory along the flow costs, in a line."""
+    ms = {(r["network"], r["memory"]): r["ms_p50"] for r in figures["memory_cost"]}
+    parts = [
+        f"{name} {ms[name, 'network']:.1f} -> {ms[name, 'flow']:.1f} ms (+{ms[name, 'flow'] - ms[name, 'network']:.1f})"
+        for name in SHIPPED
+    ]
+    return "; ".join(parts)
+
+
+def tables() -> dict[str, str]:
+    """The Markdown of everything that was measured, by its place in results.in.md."""
+    figures = json.loads(NETWORKS.read_text())
+    memory_rows = [[*row[0].split(", "), *row[1:]] for row in scores(figures["memories"], TEMPORAL)]
+    return {
+        "networks": networks(figures),
+        "network_quality": table(["network, input", *QUALITY], scores(figures["quality"], QUALITY)),
+        "memories": table(["checkpoint", "memory", "hysteresis", *TEMPORAL], memory_rows),
+        "memory_cost": cost(figures),
+    }
+
+
+def main() -> None:
+    """Measure everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        NETWORKS.write_text(json.dumps(measure(Path(folder)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What must stay as it is however long a node works: memory, threads and open files, round after round."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from vidseg_ros.benchmark import memory_mb
+from vidseg_ros.errors import UserError
+from vidseg_ros.ros.segmentation.node import SegmentationNode
+
+
+class Resources(NamedTuple):
+    """What a process holds."""
+
+    rss_mb: float
+    threads: int
+    files: int
+
+
+def resources(pid: int | None = None) -> Resources:
+    """What the process ``pid`` holds now, or this one."""
+    folder = Path(f"/proc/{pid or os.getpid()}")
+    threads, files = (len(list((folder / kind).iterdir())) for kind in ("task", "fd"))
+    return Resources(memory_mb("VmRSS", pid or os.getpid()), threads, files)
+
+
+def lifecycle_rounds(node: SegmentationNode, rounds: int, flow: Callable[[], None]) -> list[Resources]:
+    """Configure, activate, let frames ``flow``, deactivate and clean up, again and again.
+
+    Returns what this process holds after each round. Raises UserError where a transition fails.
+    """
+    held = []
+    for number in range(rounds):
+        for name in ("configure", "activate", "deactivate", "cleanup"):
+            if getattr(node, f"trigger_{name}")() != TransitionCallbackReturn.SUCCESS:
+                raise UserError(f"{name} failed in round {number}; see the log of the node")
+            if name == "activate":
+                flow()
+        held.append(resources())
+    return held
