@@ -23,7 +23,7 @@ from vidseg_ros.evaluation.counts import FIGURES as REPLAYED
 if __name__ == "__main__":  # as ``python tools/figures.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools import plots, speed, stability
+from tools import networks, plots, speed, stability
 from tools.rendering import RENDERING
 from tools.tables import table
 
@@ -209,6 +209,7 @@ def write(figures: Figures, experiments: Figures) -> None:
         "long_replay": long_replay(replays),
         "rendering": "{frames_per_second} frames of {size} a second".format(**json.loads(RENDERING.read_text())),
         **speed.tables(),
+        **networks.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.markdown import table
+from tools.tables import table
 from vidseg_ros.benchmark import Case, compare, multiply_adds
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
@@ -102,6 +102,13 @@ def memory_cost() -> list[dict[str, Any]]:
     ]
 
 
+def processor() -> str:
+    """The name of the CPU, and whether it has bf16 arithmetic."""
+    about = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.partition(":")[2].strip() for line in about if line.startswith("model name")), "unknown CPU")
+    return f"{name}, {'with' if any('bf16' in line for line in about) else 'without'} bf16 arithmetic"
+
+
 def measure(folder: Path) -> dict[str, Any]:
     """All figures."""
     checkpoints = dict.fromkeys(SHIPPED, "")
@@ -115,6 +122,7 @@ def measure(folder: Path) -> dict[str, Any]:
         for name, path in checkpoints.items()
     }
     return {
+        "cpu": processor(),
         "sizes": sizes,
         "speed": speed(checkpoints),
         "memory_cost": memory_cost(),
@@ -157,6 +165,7 @@ def tables() -> dict[str, str]:
     figures = json.loads(NETWORKS.read_text())
     memory_rows = [[*row[0].split(", "), *row[1:]] for row in scores(figures["memories"], TEMPORAL)]
     return {
+        "cpu": figures["cpu"],
         "networks": networks(figures),
         "network_quality": table(["network, input", *QUALITY], scores(figures["quality"], QUALITY)),
         "memories": table(["checkpoint", "memory", "hysteresis", *TEMPORAL], memory_rows),

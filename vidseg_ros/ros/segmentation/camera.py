@@ -167,7 +167,8 @@ class Camera:
     def _note_reset(self, reason: str) -> None:
         self.statistics.resets += 1
         self.statistics.last_reset = reason
-        self._node.get_logger().info(f"{self.name}: state reset: {reason}")
+        if self._node.context.ok():  # else the end of the process interrupted the step
+            self._node.get_logger().info(f"{self.name}: state reset: {reason}")
 
     def reject(self, problem: Exception) -> None:
         """Count a frame that could not be used; one that the end of the process interrupted is none."""
