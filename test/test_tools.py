@@ -19,6 +19,7 @@ from tools import (
     experiments,
     figures,
     label_hashes,
+    networks,
     plots,
     rendering,
     replay_figures,
@@ -116,6 +117,14 @@ def test_bars_name_each_engine():
     measured = {"benchmark": {"480x360": {"floor_ms": {"480x360": 5.0}, "results": results}}}
     bars = [("torch", 40.0), ("openvino:bf16", 20.0), ("openvino int8", 10.0)]
     assert speed.bars(measured) == {"480x360": (5.0, bars)}
+
+
+def test_the_cost_of_a_memory_is_a_line():
+    times = {"network": 20.0, "flow": 26.5}
+    costs = [{"network": n, "memory": m, "ms_p50": ms} for n in networks.SHIPPED for m, ms in times.items()]
+    parts = [f"{name} 20.0 -> 26.5 ms (+6.5)" for name in networks.SHIPPED]
+    assert networks.cost({"memory_cost": costs}) == "; ".join(parts)
+    assert networks.scores({"a": {"miou": 1.0}}, {"mIoU": "miou"}) == [["a", "1.00"]]
 
 
 def test_distance_counts_from_the_boundary():
