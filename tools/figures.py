@@ -124,7 +124,7 @@ TABLES = {
     "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
     "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
     "activations": experiment(["PReLU, fresh", "tanh, fresh"]),
-    "networks": experiment(["SSNet", "VSSNet"]),
+    "ssnet": experiment(["SSNet", "VSSNet"]),
     "synthetic": experiment(["L1b 3x3", "street 10 %", "street 20 %", "street 50 %"]),
 }
 

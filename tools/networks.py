@@ -13,11 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.tables import table
 from vidseg_ros.benchmark import Case, compare, multiply_adds
 from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.engines.config import EngineConfig
+
+if __name__ == "__main__":  # as ``python tools/networks.py`` too
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.tables import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NETWORKS = DOCS / "networks.json"

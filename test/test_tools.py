@@ -1,0 +1,183 @@
+"""The scripts behind the documents: each can be imported, counts right by hand, and the experiments run."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from test.io.making import image, write_bag
+from tools import (
+    drive_figures,
+    experiments,
+    figures,
+    label_hashes,
+    networks,
+    plots,
+    rendering,
+    replay_figures,
+    speed,
+    stability,
+    tables,
+)
+from vidseg_ros.labels import IGNORE
+
+
+def test_each_writes_beside_the_documents(pytestconfig):
+    docs = pytestconfig.rootpath / "docs"
+    names = sorted(file.stem for file in (pytestconfig.rootpath / "tools").glob("*.py") if file.stem != "__init__")
+    modules = [importlib.import_module(f"tools.{name}") for name in names]
+    assert {tables, plots, speed, stability} < set(modules)
+    assert all(docs == module.DOCS for module in modules if hasattr(module, "DOCS"))
+    assert rendering.RENDERING.parent == docs and (docs / "results.in.md").is_file()
+
+
+def test_results_are_written_from_what_was_measured(pytestconfig, tmp_path):
+    """As a file, which finds its neighbours too; that modules do, the imports above show."""
+    shutil.copytree(pytestconfig.rootpath / "tools", tmp_path / "tools")
+    shutil.copytree(pytestconfig.rootpath / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.png"))
+    (tmp_path / "docs" / "results.md").unlink()
+    command = [sys.executable, "tools/figures.py", "--as-measured"]
+    search = {"PYTHONPATH": str(pytestconfig.rootpath)}
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | search)
+    text = (tmp_path / "docs" / "results.md").read_text()
+    assert "{{" not in text and figures.SHIPPED[1] in text and "| VSSNet |" in text
+    assert (tmp_path / "docs" / "speed.png").is_file()
+
+
+def test_a_table_aligns_its_numbers():
+    assert tables.table(["run", "mIoU"], [["a", 1], ["b", "2.50"]]) == (
+        "| run | mIoU |\n| --- | ---: |\n| a | 1 |\n| b | 2.50 |"
+    )
+
+
+def test_a_row_of_drives_sums_and_means():
+    good = {"in_lane": 100, "collisions": 0, "completed_m": 170.0, "cons": 99.0, "cross_track_m": {"p95": 0.2}}
+    bad = good | {"in_lane": 80, "collisions": 3, "completed_m": 30.0, "cons": 90.0, "cross_track_m": {"p95": 1.2}}
+    assert drive_figures.row("node", [good, bad]) == "| node | 1 of 2 | 90 % | 0.70 | 3 | 100 | 94.5 |"
+
+
+def test_the_quality_of_checkpoints_is_a_table_and_the_gain_a_line():
+    single = dict.fromkeys(figures.TRUTH.values(), 50.0) | {"cons": 96.0}
+    video = single | {"miou": 52.0, "cons": 97.0, "consw": 49.5}
+    pair = dict(zip(figures.SHIPPED, (single, video), strict=True))
+    assert figures.gain(pair) == "inconsistency 4.00 -> 3.00 (cut by 25 %), mIoU +2.00, ConsW -0.50"
+    assert figures.quality(pair, {"Cons": "cons"}).splitlines()[2:] == [
+        f"| {figures.SHIPPED[0]} | 96.00 |",
+        f"| {figures.SHIPPED[1]} | 97.00 |",
+    ]
+
+
+def test_flicker_has_a_row_for_each_distance():
+    count = len(stability.EDGES) + 1
+    area, single, video = [20.0] * count, [0.5] * count, [0.25] * count
+    rows = figures.flicker(dict(zip(figures.SHIPPED, ((area, single), (area, video)), strict=True))).splitlines()[2:]
+    assert rows[0] == "| 0 to 2 | 20.00 | 0.50 | 0.25 |"
+    assert rows[-1] == "| all | 100.00 | 2.50 | 1.25 |"
+
+
+def test_a_bag_is_hashed_by_the_pixels_of_its_labels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 11, (2, 4, 6), dtype=np.uint8)
+    labels = [(stamp, image(frame, stamp, "mono8")) for stamp, frame in enumerate(pixels)]
+    other = [(0, image(pixels[0], 0, "mono8"))]
+    bag = write_bag(tmp_path / "bag", {f"/front{label_hashes.TOPIC}": labels, "/front/other": other})
+    assert label_hashes.label_hash(bag) == hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def test_names_in_a_plot_stay_apart(tmp_path, monkeypatch):
+    assert plots.spread([1.0, 1.0, 5.0]) == [1.0, 1.0 + plots.LINE, 5.0]
+    monkeypatch.setattr(plots, "DOCS", tmp_path)
+    plots.plot_tradeoff({n: {"miou": m, "cons": 97.0, "cell_parameters": 0} for n, m in (("a", 60.0), ("b", 10.0))})
+    assert cv2.imread(str(tmp_path / "tradeoff.png")).any()
+
+
+def test_rendering_takes_frames_in_turn():
+    asked = []
+    assert rendering.seconds(SimpleNamespace(frame=asked.append), 40) >= 0
+    assert asked == list(range(40, 40 + rendering.FRAMES))
+
+
+def test_a_long_bag_repeats_without_a_jump():
+    assert replay_figures.there_and_back(4) == [0, 1, 2, 3, 2, 1]
+
+
+def test_bars_name_each_engine():
+    results = [
+        {"engine": "torch", "precision": "f32", "ms_p50": 40.0},
+        {"engine": "openvino", "precision": "bf16", "ms_p50": 20.0},
+        {"engine": "/model.xml", "precision": "f32", "ms_p50": 10.0},
+    ]
+    measured = {"benchmark": {"480x360": {"floor_ms": {"480x360": 5.0}, "results": results}}}
+    bars = [("torch", 40.0), ("openvino:bf16", 20.0), ("openvino int8", 10.0)]
+    assert speed.bars(measured) == {"480x360": (5.0, bars)}
+
+
+def test_the_cost_of_a_memory_is_a_line():
+    times = {"network": 20.0, "flow": 26.5}
+    costs = [{"network": n, "memory": m, "ms_p50": ms} for n in networks.SHIPPED for m, ms in times.items()]
+    parts = [f"{name} 20.0 -> 26.5 ms (+6.5)" for name in networks.SHIPPED]
+    assert networks.cost({"memory_cost": costs}) == "; ".join(parts)
+    assert networks.scores({"a": {"miou": 1.0}}, {"mIoU": "miou"}) == [["a", "1.00"]]
+
+
+def test_distance_counts_from_the_boundary():
+    truth = np.repeat(np.array([0, 0, 0, 1, 1, 1], np.uint8)[None], 3, 0)
+    assert stability.distance(truth)[0].round().tolist() == [3, 2, 1, 0, 1, 2]
+
+
+def test_stability_over_time_and_by_distance():
+    """Six columns, a boundary in their middle: one of the pixels beside it changes its label, and one is void."""
+    truth = np.repeat(np.array([0, 0, 0, 1, 1, 1], np.uint8)[None, None], 2, 0)
+    labels = truth.copy()
+    labels[1, 0, 3], truth[1, 0, 5] = 0, IGNORE
+    seconds, cons = stability.over_time([10**9, 10**9 + 66_666_667], labels, truth)
+    assert (seconds, cons) == ([0.067], [80.0])
+    area, flicker = stability.by_distance(labels, truth)
+    assert sum(area) == pytest.approx(100) and flicker == [20.0, 0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Three consecutive frames of sky above road."""
+    folder = tmp_path / "datasets" / "toy"
+    for name in ("frames", "labels"):
+        (folder / name).mkdir(parents=True)
+    labels = np.repeat(np.array([0, 3], np.uint8), 32)[:, None].repeat(96, 1)
+    for number in (30, 32, 34):
+        cv2.imwrite(
+            str(folder / "frames" / f"s_{number:05}.png"), np.where(labels == 0, 210, 60)[..., None].repeat(3, 2)
+        )
+        cv2.imwrite(str(folder / "labels" / f"s_{number:05}.png"), labels)
+    monkeypatch.setenv("VIDSEG_DATA", str(tmp_path / "datasets"))
+
+
+def test_an_experiment_runs_to_its_figures(toy, tmp_path, monkeypatch):
+    network = {"name": "espnet", "p": 1, "q": 1, "input": {"size": [96, 64]}}
+    memory = network | {"cell": {"position": "L1b", "kernel": 3, "state_size": [8, 12]}}
+    single = [experiments.single(2, 1e-3)[0] | {"batch": 2}]
+    video = [experiments.video(2, 1e-3)[0] | {"clip_length": 2, "burn_in": 2}]
+    data = [{"source": "toy"}]
+    monkeypatch.setattr(experiments, "WORK", tmp_path / "work")
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path / "experiments.json")
+    monkeypatch.setattr(experiments, "VAL", "toy")
+    monkeypatch.setattr(sys, "argv", ["experiments"])
+    runs = {
+        "first, 5 %": ({"network": network, "phases": single, "data": data}, None),
+        "second": ({"network": memory, "phases": video, "data": data}, "first, 5 %"),
+    }
+    monkeypatch.setattr(experiments, "EXPERIMENTS", runs)
+    experiments.main()
+    assert (tmp_path / "work" / "first_5_percent.safetensors").is_file()
+    first, second = json.loads((tmp_path / "experiments.json").read_text()).values()
+    assert (first["start"], first["images"], first["cell_parameters"]) == (None, 4, 0)
+    assert (second["start"], second["images"]) == ("first, 5 %", 8) and second["cell_parameters"] > 0
+    assert first["frames"] == second["frames"] == 3 and 0 <= second["miou"] <= 100
+    monkeypatch.setattr(experiments, "run", lambda name: pytest.fail(f"{name} ran again"))
+    experiments.main()
