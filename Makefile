@@ -10,7 +10,7 @@ venv: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0  # first, so that nothing draws in another build
-	$(BIN)/pip install --quiet --editable '.[ros,train,openvino,onnx,int8,teacher,ray,carla,test,coverage]'
+	$(BIN)/pip install --quiet --editable '.[ros,train,openvino,onnx,int8,teacher,ray,carla,test,coverage,parallel]'
 	touch $@
 
 demo: venv
@@ -18,8 +18,12 @@ demo: venv
 
 test: lint pytest
 
-pytest: venv  # pyproject.toml holds the floor of the coverage; sysmon is the core that costs least, from Python 3.12 on
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest --cov
+# Nodes are tested by themselves: they count milliseconds. pyproject.toml holds the floor of the coverage; sysmon is the core that
+# costs least, from Python 3.12 on.
+pytest: export COVERAGE_CORE = sysmon
+pytest: venv
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore test/ros --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest test/ros --cov --cov-append
 
 lint: venv
 	$(BIN)/ruff check .

@@ -39,10 +39,12 @@ class StreamingNetworkTester:
     config: ClassVar[NetworkConfig]
     parameters: ClassVar[int]  # as published, at ``published_classes``
     published_classes: ClassVar[int] = 19
+    positions: ClassVar[tuple[str | None, ...]] = ()  # of a memory in the tests; (): all, and none
 
     def pytest_generate_tests(self, metafunc):
         if "position" in metafunc.fixturenames:
-            metafunc.parametrize("position", [None, *self.family().all_positions(self.config)])
+            everywhere = (None, *self.family().all_positions(self.config))
+            metafunc.parametrize("position", self.positions or everywhere)
 
     @classmethod
     def family(cls):
