@@ -22,7 +22,7 @@ ALLOWED = {
     "flow": BASE | {"schema"},
     "io": PLAIN,
     "networks": PLAIN | {"flow"},
-    "losses": PLAIN,
+    "losses": PLAIN | {"flow"},
     "metrics": PLAIN | {"flow"},
     "checkpoints": PLAIN | {"flow", "networks"},
     "teachers": NETWORKS,

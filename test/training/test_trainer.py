@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,12 +9,14 @@ from test.conftest import CPU, tiny_network
 from test.training.conftest import NETWORK, toy_config
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.camvid import camvid_frames
+from vidseg_ros.data.config import SourceConfig
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.losses import Batch, Output
+from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.networks import unroll
 from vidseg_ros.training.config import PhaseConfig
 from vidseg_ros.training.module import SegmentationModule, there_and_back
@@ -238,3 +241,26 @@ def test_encoder_phase_has_labels_at_its_resolution():
     expected = lesson.objective(Batch(torch.zeros(1, 1, 3, 8, 12), labels[:, :, ::8, ::8]), Output(logits))
     for name, value in lesson.objective(batch, Output(logits)).items():
         assert value == expected[name]
+
+
+def test_training_with_the_temporal_loss(dataset, tmp_path, monkeypatch):
+    """On stills and the street together, in all kinds of phases; it changes what is learned."""
+    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_CLIPS", 4)
+    phases = PhaseConfig(1, 2, 2, 1e-3, "encoder"), PhaseConfig(1, 1, 2, 1e-3, "single"), PhaseConfig(2, 3, 2, 1e-3)
+    data = SourceConfig("toy"), SourceConfig("street")
+    lines = []
+    results = [
+        run(toy_config(*phases, data=data, loss=loss), tmp_path / f"{number}.safetensors", say=lines.append)
+        for number, loss in enumerate((LossConfig(), LossConfig(lambda_temporal=0.1)))
+    ]
+    assert not torch.equal(*(weights(result)["head.weight"] for result in results))
+    assert ["temporal" in line for line in lines if "total" in line] == [False] * 3 + [True] * 3
+
+
+def test_the_temporal_loss_needs_clips_that_know_their_flow():
+    data, loss = (SourceConfig("toy"), SourceConfig("film", stills=False)), LossConfig(lambda_temporal=0.1)
+    with pytest.raises(UserError, match="the video in 'film'; set stills: true there, or lambda_temporal: 0"):
+        toy_config(data=data, loss=loss)
+    toy_config(data=data, loss=LossConfig())
+    toy_config(PhaseConfig(1, 1, 1, 1e-3), data=data, loss=loss)
+    toy_config(data=(data[0], replace(data[1], share=0.0), SourceConfig("street", stills=False)), loss=loss)

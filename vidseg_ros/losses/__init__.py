@@ -3,5 +3,6 @@
 from vidseg_ros.losses.cross_entropy import class_weights, cross_entropy
 from vidseg_ros.losses.inconsistency import inconsistency
 from vidseg_ros.losses.objective import Batch, Objective, Output
+from vidseg_ros.losses.temporal import temporal
 
-__all__ = ["Batch", "Objective", "Output", "class_weights", "cross_entropy", "inconsistency"]
+__all__ = ["Batch", "Objective", "Output", "class_weights", "cross_entropy", "inconsistency", "temporal"]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vidseg_ros.errors import UserError
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.losses.cross_entropy import cross_entropy
 from vidseg_ros.losses.inconsistency import inconsistency
+from vidseg_ros.losses.temporal import temporal
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +84,22 @@ def _inconsistency(case: Case) -> Tensor:
     return inconsistency(logits.softmax(2), case.batch.labels, absolute, all_classes, config.dilation)
 
 
+def _temporal(case: Case) -> Tensor:
+    logits, batch = case.output.logits, case.batch
+    if len(logits) == 1:
+        return logits.new_zeros(())
+    if batch.flow is None:
+        raise UserError(
+            f"loss.lambda_temporal is {case.config.lambda_temporal}, but the exact flow of the clips is not known; "
+            "train on stills or the street world, or set it to 0"
+        )
+    return temporal(logits, batch.frames, batch.flow, case.config.temporal == "logits")
+
+
 TERMS: dict[str, Callable[[Case], Tensor]] = {
     "ce": _cross_entropy,  # F2F paper, equation (1) with lambda_ce = 1
     "incons": _inconsistency,  # F2F paper, equations (2) to (6)
+    "temporal": _temporal,  # ETC paper, equation (1)
 }
 """Names, as logs and ``LossConfig.lambdas`` have them, to scalar functions."""
 

@@ -80,3 +80,13 @@ class TrainConfig:
             raise UserError("the shares of data sum to 0; give one source a share")
         if self.network.cell is None and any(phase.trainable == "cell" for phase in self.phases):
             raise UserError("a phase trains the cell, and the network has none; give network.cell")
+        self._require_flow()
+
+    def _require_flow(self) -> None:
+        """Raise UserError where the loss needs the flow of clips that do not know it."""
+        unknown = [source.source for source in self.data if source.share > 0 and not source.knows_flow]
+        if self.loss.needs_flow and unknown and any(phase.clip_length > 1 for phase in self.phases):
+            raise UserError(
+                f"loss.lambda_temporal is {self.loss.lambda_temporal}, and nobody knows the exact flow of the video in "
+                f"'{unknown[0]}'; set stills: true there, or lambda_temporal: 0"
+            )

@@ -138,7 +138,7 @@ def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: 
     """Return the clips of phase ``number``."""
     used = [source for source in config.data if source.share > 0]
     sources = [open_source(s, phase.clip_length, config.network.input.size, labels, config.augmentation) for s in used]
-    return ClipDataset(sources, [source.share for source in used], (config.seed, number))
+    return ClipDataset(sources, [source.share for source in used], (config.seed, number), config.loss.needs_flow)
 
 
 def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
