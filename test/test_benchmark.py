@@ -21,6 +21,7 @@ KEYS = {
     "code",
     "device",
     "precision",
+    "memory",
     "size",
     "cameras",
     "ms_p50",
@@ -118,7 +119,7 @@ def test_an_engine_that_cannot_start_ends_the_benchmark(checkpoint_file):
     ("words", "message"),
     [
         (["--engines", "reference"], "engine 'reference' is in every benchmark; name others"),
-        (["--engines", "warp"], "engine is 'warp'; use one of auto, torch"),
+        (["--engines", "warp"], "engine is 'warp'; use one of auto, openvino"),
         (["--against", "/"], "--against '/' is no checkout of vidseg_ros; name its top folder"),
         (["--engines", "onnxruntime:bf16"], "engine 'onnxruntime' does not run with precision 'bf16'; use one of f32"),
         (["--engines", "torch:f8"], "precision is 'f8'; use one of f32, bf16, f16"),

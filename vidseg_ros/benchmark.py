@@ -177,7 +177,7 @@ class _Streams:
 
 
 def memory_mb(what: str, process: int | str = "self") -> float:
-    """Return a line of /proc/PROCESS/status in MB: VmHWM is the most memory held so far, VmRSS that held now."""
+    """A line of /proc/PROCESS/status in MB: VmHWM is the most memory held so far, VmRSS that held now."""
     status = Path(f"/proc/{process}/status").read_text()  # getrusage counts what was before exec, too
     (line,) = (line for line in status.splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
@@ -196,7 +196,7 @@ def _labels(engine: Engine, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.u
 
 
 def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """Return a drive through the street world."""
+    """A drive through the street world."""
     world = StreetWorld(StreetWorldConfig(*size))
     return [world.frame(number).rgb for number in range(SEQUENCE)]
 
@@ -243,7 +243,7 @@ def _result(runner: Runner, yardstick: Runner) -> dict[str, Any]:
 
 
 def multiply_adds(checkpoint: str, size: tuple[int, int]) -> float:
-    """Return the multiply-adds of one step in units of 10^9."""
+    """Multiply-adds of one step in units of 10^9."""
     network = load_checkpoint(checkpoint).network
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, size[1], size[0], dtype=torch.uint8))
@@ -251,7 +251,7 @@ def multiply_adds(checkpoint: str, size: tuple[int, int]) -> float:
 
 
 def machine_floor() -> dict[str, float]:
-    """Return what this machine's CPU reaches: GFLOP/s of a float32 matrix product, GB/s of a copy."""
+    """Floor of this machine's CPU: GFLOP/s of a float32 matrix product, GB/s of a copy."""
     a, b = torch.rand(PRODUCT, PRODUCT), torch.rand(PRODUCT, PRODUCT)
     source = torch.zeros(COPY_MB << 18)
     target = torch.empty_like(source)
@@ -267,7 +267,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def with_engine(case: Case, text: str) -> Case:
-    """Return the case with the engine ``NAME`` or ``NAME:PRECISION``, or a file of ``vidseg export``."""
+    """Case with the engine ``NAME`` or ``NAME:PRECISION``, or a file of ``vidseg export``."""
     name, _, precision = text.partition(":")
     if name == REFERENCE:
         raise UserError(f"engine '{REFERENCE}' is in every benchmark; name others")

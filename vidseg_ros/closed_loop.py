@@ -37,7 +37,7 @@ class LabelSource(Protocol):
     labels: LabelSet
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
-        """Return ids, uint8 (H, W), and the stamp of the picture that they belong to; None where there are none yet."""
+        """Ids, uint8 (H, W), and the stamp of the picture that they belong to; None where there are none yet."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class TrueLabels:
     _waiting: deque[WorldFrame] = field(default_factory=deque)
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
-        """Return the youngest labels that are old enough."""
+        """The youngest labels that are old enough."""
         self._waiting.append(frame)
         due = None
         while self._waiting and round(frame.stamp - self._waiting[0].stamp, 6) >= self.delay:
@@ -126,11 +126,11 @@ def drive_by_labels(
 
 
 def camera_of(drive: Drive) -> GroundCamera:
-    """Return the camera of the vehicle as a driver needs it."""
+    """Camera of the vehicle as a driver needs it."""
     camera = drive.camera
     return GroundCamera(camera.focal, camera.center, float(camera.place[2]))
 
 
 def street(seed: int, size: tuple[int, int], fps: float, weather: str) -> StreetWorldConfig:
-    """Return the street of a drive."""
+    """Street of a drive."""
     return replace(DRIVE, seed=seed, width=size[0], height=size[1], fps=fps, weather=weather)

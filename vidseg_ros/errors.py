@@ -9,6 +9,6 @@ class UserError(Exception):
 
 
 def describe(error: Exception) -> str:
-    """Return one line: the message of a UserError, or kind and message of another exception."""
+    """One line: the message of a UserError, or kind and message of another exception."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())

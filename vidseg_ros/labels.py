@@ -40,7 +40,7 @@ class LabelSet:
         return len(self.names)
 
     def id_of(self, name: str) -> int:
-        """Return the id of the class ``name``."""
+        """Id of the class ``name``."""
         return self.names.index(name)
 
     @cached_property
@@ -97,14 +97,14 @@ _TRANSLATIONS = {
 
 
 def find_label_set(name: str) -> LabelSet:
-    """Return the label set ``name``. Raises UserError."""
+    """Label set called ``name``. Raises UserError."""
     if name not in LABEL_SETS:
         raise UserError(f"label set '{name}' does not exist; use one of {', '.join(LABEL_SETS)}")
     return LABEL_SETS[name]
 
 
 def translation(source: LabelSet, target: LabelSet) -> NDArray[np.uint8]:
-    """Return the id in ``target`` of every id of ``source``, uint8 (256,); other values stay as they are.
+    """Id in ``target`` of every id of ``source``, uint8 (256,); other values stay as they are.
 
     Classes of one name are the same; the rest follows the 11 classes that CamVid was reduced to. Raises UserError
     where a class has no counterpart.

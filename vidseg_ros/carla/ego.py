@@ -15,7 +15,7 @@ NOT_ATTRIBUTES = ("type", "id", "spawn_point", "sensors")
 
 
 def read_vehicle(path: Path) -> dict[str, Any]:
-    """Return the vehicle of a sensor definition file. Raises UserError where it has none."""
+    """Vehicle of a sensor definition file. Raises UserError where it has none."""
     try:
         objects = json.loads(path.read_text())["objects"]
         vehicles = [item for item in objects if item["type"].startswith("vehicle.") and item["sensors"]]

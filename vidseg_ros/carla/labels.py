@@ -64,7 +64,7 @@ TAGS_0_9_10 = Tags(
 
 
 def find_tags(version: str) -> Tags:
-    """Return the numbering of a CARLA version, such as ``0.9.16``. Raises UserError where there is none."""
+    """Numbering of a CARLA version, such as ``0.9.16``. Raises UserError where there is none."""
     try:
         number = tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".")[:3])
     except ValueError:
@@ -78,7 +78,7 @@ def find_tags(version: str) -> Tags:
 
 @lru_cache
 def tag_table(tags: Tags, labels: LabelSet) -> Ids:
-    """Return the id in ``labels`` of every value of the tag byte, uint8 (256,), IGNORE where there is none."""
+    """Id in ``labels`` of every value of the tag byte, uint8 (256,), IGNORE where there is none."""
     table = np.full(256, IGNORE, np.uint8)
     known = translation(CITYSCAPES, labels)
     for tag, name in enumerate(tags.names):
@@ -90,12 +90,12 @@ def tag_table(tags: Tags, labels: LabelSet) -> Ids:
 
 
 def decode_tags(raw: Ids, tags: Tags, labels: LabelSet) -> Ids:
-    """Return ids of ``labels``, uint8 (H, W), of the native interface's image, BGRA uint8 (H, W, 4)."""
+    """Ids of ``labels``, uint8 (H, W), of the native interface's image, BGRA uint8 (H, W, 4)."""
     return np.take(tag_table(tags, labels), raw[..., RED])
 
 
 def decode_colors(bgra: Ids, tags: Tags, labels: LabelSet) -> Ids:
-    """Return ids of ``labels``, uint8 (H, W), of the bridge's image, BGRA uint8 (H, W, 4); alpha does not matter."""
+    """Ids of ``labels``, uint8 (H, W), of the bridge's image, BGRA uint8 (H, W, 4); alpha does not matter."""
     colors, ids = _color_table(tags, labels)
     packed = _pack(bgra)
     place = np.minimum(np.searchsorted(colors, packed), len(colors) - 1)
@@ -104,7 +104,7 @@ def decode_colors(bgra: Ids, tags: Tags, labels: LabelSet) -> Ids:
 
 @lru_cache
 def _color_table(tags: Tags, labels: LabelSet) -> tuple[NDArray[np.uint32], Ids]:
-    """Return the colours as rising numbers 0xRRGGBB, and the id of each."""
+    """Colours as rising numbers 0xRRGGBB, and the id of each."""
     of_tag = tag_table(tags, labels)
     pairs = sorted({_number(COLOR_OF[name]): of_tag[tag] for tag, name in enumerate(tags.names)}.items())
     numbers, ids = zip(*pairs, strict=True)
@@ -127,7 +127,7 @@ INTERFACES = {"bridge": COLORS, "native": TAGS}
 
 
 def tag_of(ids: Ids, labels: LabelSet, tags: Tags = TAGS_0_9_14) -> Ids:
-    """Return a tag for each id of ``labels``, uint8 of the same shape: the first that decodes to it, 0 for IGNORE."""
+    """A tag for each id of ``labels``, uint8 of the same shape: the first that decodes to it, 0 for IGNORE."""
     table = tag_table(tags, labels)
     back = np.zeros(256, np.uint8)
     for tag in reversed(range(len(tags.names))):

@@ -103,7 +103,7 @@ class Recorder:
             self._remove(actors)
 
     def _blueprint(self, library: Any, name: str) -> Any:
-        """Return the camera's blueprint, or None for an optional one that the server does not have."""
+        """Blueprint of the camera, or None for an optional one that the server does not have."""
         try:
             blueprint = library.find(CAMERAS[name])
         except IndexError:

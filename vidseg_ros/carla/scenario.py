@@ -55,13 +55,13 @@ class Scene:
         return f"{self.town}_{self.spawn:03d}_{self.weather:02d}"
 
     def settle(self, seed: int) -> float:
-        """Return the seconds until recording starts."""
+        """Seconds until recording starts."""
         town = sorted(TOWNS).index(self.town)
         return float(seeded_rng(seed, 10, town, self.spawn, self.weather).uniform(*SETTLE))
 
 
 def scenes(towns: list[str]) -> list[Scene]:
-    """Return all scenes of ``towns``, a town after the other. Raises UserError for one the paper did not record."""
+    """All scenes of ``towns``, a town after the other. Raises UserError for one the paper did not record."""
     for town in towns:
         if town not in TOWNS:
             raise UserError(f"town '{town}' is not one of the scenario; use {', '.join(TOWNS)}")

@@ -29,7 +29,7 @@ class Address:
         return f"{self.host}:{self.port}"
 
     def of_worker(self, number: int) -> Address:
-        """Return the address of the server of another worker."""
+        """Address of the server of another worker."""
         return Address(self.host, self.port + PORT_STEP * number, self.traffic_port + PORT_STEP * number)
 
 
@@ -38,7 +38,7 @@ class ServerLostError(UserError):
 
 
 def load_api() -> Any:
-    """Return the package ``carla``. Raises UserError where it is missing."""
+    """The package ``carla``. Raises UserError where it is missing."""
     try:
         return import_module("carla")
     except ImportError as error:

@@ -84,7 +84,7 @@ class Driver:
         self._angle = math.atan(curvature * self.config.wheelbase)
 
     def decide(self, now: float, speed: float) -> Control:
-        """Return what to do at ``now`` (s) and ``speed`` (m/s): stop, where labels are missing for too long."""
+        """Controls at ``now`` (s) and ``speed`` (m/s): stop, where labels are missing for too long."""
         if self._seen is None or now - self._seen[0] > self.config.max_age:
             return FULL_STOP
         _, middle, free = self._seen
@@ -94,7 +94,7 @@ class Driver:
         return Control(-self._angle / self.config.max_steer, max(pedal, 0.0), max(-pedal, 0.0))
 
     def _curvature(self, middle: Middle, speed: float) -> float:
-        """Return the curvature (1/m, to the left) of the arc from the rear axle to the point aimed at."""
+        """Curvature (1/m, to the left) of the arc from the rear axle to the point aimed at."""
         distance = max(self.config.look_ahead * speed, self.config.least_look_ahead)
         aside = float(middle.left(np.asarray(distance))) + self.config.lane
         reach = distance + self.config.camera_ahead

@@ -31,19 +31,19 @@ class GroundCamera:
             )
 
     def row(self, ahead: Reals) -> Reals:
-        """Return the image row of ground ``ahead`` (m) of the camera."""
+        """Image row of ground ``ahead`` (m) of the camera."""
         return np.asarray(self.center[1] + self.focal * self.height / ahead)
 
     def ahead(self, row: Reals) -> Reals:
-        """Return how far ahead (m) the ground at an image row is; infinite from the horizon upwards."""
+        """Distance (m) of the ground at an image row; infinite from the horizon upwards."""
         below = np.maximum(np.asarray(row, np.float64) - self.center[1], 0)
         with np.errstate(divide="ignore"):
             return np.asarray(self.focal * self.height / below)
 
     def column(self, left: Reals, ahead: Reals) -> Reals:
-        """Return the image column of ground ``left`` and ``ahead`` (m)."""
+        """Image column of ground ``left`` and ``ahead`` (m)."""
         return np.asarray(self.center[0] - self.focal * left / ahead)
 
     def left(self, column: Reals, ahead: Reals) -> Reals:
-        """Return how far to the left (m) the ground at an image column is, ``ahead`` m."""
+        """Place, m to the left, of the ground at an image column and ``ahead`` m."""
         return np.asarray((self.center[0] - column) * ahead / self.focal)

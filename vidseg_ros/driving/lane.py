@@ -38,7 +38,7 @@ class Middle:
     edges: int = 0
 
     def left(self, ahead: Reals) -> Reals:
-        """Return how far to the left the line is at ``ahead``, m."""
+        """Place of the line at ``ahead``, m to the left."""
         return np.asarray(self.offset + self.slope * ahead + self.bend * ahead**2)
 
 
@@ -65,7 +65,7 @@ class LaneFinder:
         self._last = np.asarray([offset, slope + 2 * bend * distance - turn, bend, *rest])
 
     def find(self, labels: NDArray[np.uint8]) -> Middle:
-        """Return the middle line in a label image, uint8 (H, W)."""
+        """Middle line in a label image, uint8 (H, W)."""
         ahead, left, side, parked = self._edges(labels)
         design = np.stack([np.ones_like(ahead), ahead, ahead**2, side, -side * parked], 1)
         spread = DRIFT if self._known else UNSURE
@@ -82,7 +82,7 @@ class LaneFinder:
         return replace(_middle(estimate), edges=count)
 
     def _edges(self, labels: NDArray[np.uint8]) -> tuple[Reals, Reals, Reals, Reals]:
-        """Return where the drivable area ends in each row.
+        """Columns where the drivable area ends in each row.
 
         Metres ahead; metres left; 1 for left edges, -1 for right ones; 1 where a vehicle begins, 0 else.
         """

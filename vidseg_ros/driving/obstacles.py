@@ -25,7 +25,7 @@ class Corridor:
 def free_distance(
     labels: NDArray[np.uint8], camera: GroundCamera, middle: Middle, lane: float, corridor: Corridor
 ) -> float:
-    """Return how far ahead (m) the corridor is free in a label image, uint8 (H, W); infinite where nobody is in it.
+    """Distance (m) for which the corridor ahead is free in a label image, uint8 (H, W); infinite where nobody is in it.
 
     The corridor runs ``lane`` m to the left of the ``middle`` line. Somebody is as far away as the ground in the lowest
     row that shows them.

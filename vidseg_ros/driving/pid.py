@@ -28,7 +28,7 @@ class Pid:
         self._last: float | None = None
 
     def step(self, error: float, seconds: float) -> float:
-        """Return the correction of an ``error`` that is ``seconds`` after the last one."""
+        """Correction of an ``error`` that is ``seconds`` after the last one."""
         gains = self._gains
         self._sum = min(max(self._sum + gains.integral * error * seconds, -gains.limit), gains.limit)
         change = 0.0 if self._last is None or seconds <= 0 else (error - self._last) / seconds

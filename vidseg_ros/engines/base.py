@@ -54,12 +54,12 @@ class Engine(Protocol):
 
 
 def join(states: Sequence[Sequence[T]], concatenate: Callable[[Sequence[T]], T]) -> Sequence[T]:
-    """Return the states of several streams as those of one batch."""
+    """States of several streams as those of one batch."""
     return states[0] if len(states) == 1 else [concatenate(parts) for parts in zip(*states, strict=True)]
 
 
 def split(state: Sequence[Any], streams: int) -> list[Any]:
-    """Return the state of each stream of a batch."""
+    """State of each stream of a batch."""
     return [tuple(part[i : i + 1] for part in state) for i in range(streams)]
 
 

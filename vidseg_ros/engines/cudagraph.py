@@ -50,7 +50,7 @@ class Graph:
 
 
 def record(step: InferenceStep, inputs: Sequence[Tensor]) -> tuple[Callable[[], None], Sequence[Tensor]]:
-    """Return what repeats the step on ``inputs``, and where its results then stand."""
+    """Capture the step on ``inputs`` as a CUDA graph; returns what repeats it, and where its results then stand."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):

@@ -35,7 +35,7 @@ class ArrayEngine(ABC):
 
     @abstractmethod
     def _open(self, shape: tuple[int, ...], confidence: bool) -> tuple[Session, Arrays]:
-        """Return a session for ``shape`` (N, H, W), and a state of one stream with any values."""
+        """A session for ``shape`` (N, H, W), and a state of one stream with any values."""
 
     def step(
         self,
@@ -123,11 +123,11 @@ class FileEngine(ArrayEngine):
 
     @abstractmethod
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
-        """Return a session for ``batch`` frames, and a state of one stream with any values."""
+        """A session for ``batch`` frames, and a state of one stream with any values."""
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
-    """Return what to say of a file that its runtime does not take."""
+    """Error of a file that its runtime does not take."""
     (first, *_) = str(error).strip().splitlines() or ["no reason given"]
     return UserError(f"cannot read '{path}' ({first}); export it again")
 

@@ -13,7 +13,7 @@ OPSET = 18
 
 
 def to_onnx(step: ExportStep) -> bytes:
-    """Return the step as an ONNX model of any number of frames, with the names that ``ExportStep`` gives."""
+    """The step as an ONNX model of any number of frames, with the names that ``ExportStep`` gives."""
     inputs, outputs = step.names()
     example = step.example(2)  # one frame would become a constant
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs

@@ -28,7 +28,7 @@ DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 
 
 def session_options(config: EngineConfig) -> onnxruntime.SessionOptions:
-    """Return how ONNX Runtime shall run a model."""
+    """Options of ONNX Runtime for a model."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = config.threads
     options.log_severity_level = 3
@@ -42,7 +42,7 @@ def require_provider(provider: str, engine: str, remedy: str) -> None:
 
 
 def tensorrt(config: EngineConfig, **settings: Any) -> list[Any]:
-    """Return the providers for TensorRT, with its ``settings``; what it cannot take runs on CUDA."""
+    """Providers for TensorRT, with its ``settings``; what it cannot take runs on CUDA."""
     device = int(config.device.partition(":")[2] or 0)
     settings |= {
         "device_id": device,
@@ -71,7 +71,7 @@ def plan(model: bytes, shapes: Mapping[str, Sequence[int]], path: Path) -> onnxr
 
 
 def as_session(model: onnxruntime.InferenceSession, outputs: Sequence[str] | None = None) -> Session:
-    """Return the model as a session that returns all outputs, or some."""
+    """The model as a session that returns all outputs, or some."""
     names = [item.name for item in model.get_inputs()]
 
     def session(arrays: Arrays) -> Arrays:

@@ -26,7 +26,7 @@ OWNER = "vidseg_ros"  # of what a file says of itself
 
 
 def settings(config: EngineConfig) -> dict[str, Any]:
-    """Return how OpenVINO shall compile a model."""
+    """Settings of OpenVINO for compiling a model."""
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": config.precision,  # left alone, it takes bf16 where the CPU has it
@@ -92,7 +92,7 @@ class OpenVinoFile(FileEngine):
 
 
 def shape(port: openvino.Output) -> list[int]:
-    """Return the shape behind the number of frames."""
+    """Shape behind the number of frames."""
     return [dimension.get_length() for dimension in list(port.partial_shape)[1:]]
 
 
@@ -102,7 +102,7 @@ def set_batch(model: openvino.Model, batch: int) -> None:
 
 
 def _converted(step: ExportStep) -> openvino.Model:
-    """Return the model from the cache of an earlier start, where there is one: converting takes seconds."""
+    """The model from the cache of an earlier start, where there is one: converting takes seconds."""
     path = cache_folder() / f"{cache_key(step, openvino.__version__)}.xml"
     if path.is_file():
         with suppress(RuntimeError):  # a damaged file is made again
@@ -118,7 +118,7 @@ def _converted(step: ExportStep) -> openvino.Model:
 
 
 def convert(step: ExportStep) -> openvino.Model:
-    """Return the step as a model of any number of frames, with the names that ``ExportStep`` gives."""
+    """The step as a model of any number of frames, with the names that ``ExportStep`` gives."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes stay
         # traced here, since OpenVINO would trace twice and compare, which takes most of the first start

@@ -21,7 +21,7 @@ FLOAT = ("Add", "Concat", "Maximum", "Multiply")  # between the convolutions: le
 def quantize(
     model: openvino.Model, step: ExportStep, session: Session, clips: Sequence[NDArray[np.uint8]]
 ) -> openvino.Model:
-    """Return ``model`` with convolutions in int8, for batches of one: with N free, OpenVINO 2026.4 gives other labels.
+    """``model`` with convolutions in int8, for batches of one: with N free, OpenVINO 2026.4 gives other labels.
 
     clips: RGB uint8 (T, H, W, 3), through which ``session``, the model in float32, gives the states. Each clip
     counts with its first frame and its last: without a past and with one.

@@ -24,7 +24,7 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device ``name``; ``auto`` is the first GPU, or the CPU. Raises UserError for one that is not there."""
+    """Device called ``name``; ``auto`` is the first GPU, or the CPU. Raises UserError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -78,7 +78,7 @@ class TorchEngine:
         return step(*given)  # type: ignore[no-any-return]
 
     def _step(self, confidence: bool) -> InferenceStep:
-        """Return the network with or without confidence, made when first asked for."""
+        """Network with or without confidence, made when first asked for."""
         if confidence not in self._steps:
             step = InferenceStep(self.network, confidence, self.inference).to(self.device, self.dtype)
             self._steps[confidence] = step.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

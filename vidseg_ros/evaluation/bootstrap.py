@@ -62,7 +62,7 @@ def compare(courses: Sequence[RecordingCounts], labels: LabelSet) -> Comparison:
 
 
 def _units(course: RecordingCounts) -> list[Counts]:
-    """Return the counts of what is drawn: recordings, or pieces of them where there are few."""
+    """Counts of what is drawn: recordings, or pieces of them where there are few."""
     if len(course) >= FEW:
         return [total(blocks) for blocks in course]
     pieces = -(-UNITS // len(course))
@@ -71,7 +71,7 @@ def _units(course: RecordingCounts) -> list[Counts]:
 
 
 def _values(units: Sequence[Counts], draws: NDArray[np.int64], labels: LabelSet) -> NDArray[np.float64]:
-    """Return the figures of all units, and then those of each draw: (1 + draws, figures)."""
+    """Figures of all units, and then those of each draw: (1 + draws, figures)."""
     weights = torch.from_numpy(np.vstack([np.ones(len(units), np.int64), draws]))
     sums = {
         name: {state: _sums(torch.stack([unit[name][state] for unit in units]), weights) for state in states}
@@ -86,7 +86,7 @@ def _values(units: Sequence[Counts], draws: NDArray[np.int64], labels: LabelSet)
 
 
 def _sums(values: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sums (draws, ...) of the values (units, ...)."""
+    """Weighted sums (draws, ...) of the values (units, ...)."""
     flat = weights.to(values.dtype) @ values.flatten(1) if values.ndim > 1 else weights.to(values.dtype) @ values
     return flat.view(len(weights), *values.shape[1:])
 

@@ -43,7 +43,7 @@ def take(scores: VideoScores) -> Counts:
 
 
 def figures(counts: Counts, scores: VideoScores) -> dict[str, Tensor]:
-    """Return all figures, unrounded: the names of FIGURES, ``iou`` and ``flicker_by_class`` (classes,).
+    """All figures, unrounded: the names of FIGURES, ``iou`` and ``flicker_by_class`` (classes,).
 
     scores: lends its formulas; what it held is lost.
     """
@@ -55,7 +55,7 @@ def figures(counts: Counts, scores: VideoScores) -> dict[str, Tensor]:
 
 
 def report_of(counts: Counts, labels: LabelSet) -> dict[str, Any]:
-    """Return the figures of metrics.json: percent, None for what could not be measured."""
+    """Figures of metrics.json: percent, None for what could not be measured."""
     return rounded(figures(counts, VideoScores(labels)), labels)
 
 

@@ -57,7 +57,7 @@ def evaluate(
     temporal: bool = False,
     labels: LabelSet | None = None,
 ) -> dict[str, Any]:
-    """Evaluator ``engine`` on all sequences, see ``Evaluator``; the report, with the number of frames."""
+    """Report on ``engine`` over all sequences, see ``Evaluator``, with the number of frames."""
     judge = Evaluator(engine, config, temporal=temporal, labels=labels)
     with one_thread():
         for sequence in sequences:

@@ -66,7 +66,7 @@ class Scores:
         self.frames += 1
 
     def report(self) -> dict[str, Any]:
-        """Return percentages to hundredths; what could not be measured is None."""
+        """Percentages to hundredths; what could not be measured is None."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The ``compute`` method")  # before the first frame, too
             computed = {name: metric.compute() for name, metric in self.metrics.items()}
@@ -117,7 +117,7 @@ class VideoScores(Scores):
 
 
 def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the figures of several metrics by name; one that computes a single figure lends it its own."""
+    """Figures of several metrics by name; one that computes a single figure lends it its own."""
     values: dict[str, Tensor] = {}
     for name, value in computed.items():
         values |= value if isinstance(value, dict) else {name: value}
@@ -125,16 +125,16 @@ def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def rounded(values: Mapping[str, Tensor], labels: LabelSet) -> dict[str, Any]:
-    """Return percentages to hundredths, figures by class by its name; what could not be measured is None."""
+    """Percentages to hundredths, figures by class by its name; what could not be measured is None."""
     plain: dict[str, Any] = {name: number(value) for name, value in values.items() if name not in BY_CLASS}
     return plain | {title: by_class(labels, values[name]) for name, title in BY_CLASS.items() if name in values}
 
 
 def number(value: Tensor) -> float | None:
-    """Return a figure to hundredths, or None for NaN."""
+    """A figure to hundredths, or None for NaN."""
     return None if value.isnan() else round(value.item(), 2)
 
 
 def by_class(labels: LabelSet, values: Tensor) -> dict[str, float | None]:
-    """Return the figures (classes,) by the names of the classes."""
+    """Figures (classes,) by the names of the classes."""
     return dict(zip(labels.names, map(number, values), strict=True))

@@ -46,7 +46,7 @@ class WorstFrame:
 def inconsistency(
     before: SegmentedFrame, now: SegmentedFrame, motion: Motion | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which pixels changed their predicted label, and which ones may, bool (H, W) each.
+    """Masks, bool (H, W) each, of the pixels that changed their predicted label, and of those that may.
 
     With ground truth as in Figure 3 of the F2F paper: a pixel may change where the true label does (or is unknown).
     Without, a pixel may change that is hidden in the next frame, and labels are compared along the flow; without

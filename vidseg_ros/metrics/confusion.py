@@ -37,7 +37,7 @@ class SegmentationScore(Metric):
         self.matrix += confusion_matrix(predictions, labels, self.classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``miou`` and ``acc`` (scalars) and ``iou`` (classes,), in percent; NaN for an absent class."""
+        """``miou`` and ``acc`` (scalars) and ``iou`` (classes,), in percent; NaN for an absent class."""
         right = self.matrix.diagonal().double()
         union = self.matrix.sum(1) + self.matrix[:, : self.classes].sum(0) - right
         iou = 100 * right / union

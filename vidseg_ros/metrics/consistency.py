@@ -45,5 +45,5 @@ class Consistency(Metric):
         self.pairs += counted.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``cons`` and ``consw`` in percent; NaN without pairs."""
+        """``cons`` and ``consw`` in percent; NaN without pairs."""
         return {"cons": 100 * self.cons / self.pairs, "consw": 100 * self.consw / self.pairs}

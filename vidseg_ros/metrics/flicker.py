@@ -34,6 +34,6 @@ class Flicker(Metric):
         self.counts += flicker(before, now, self.classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``flicker`` (scalar) and ``flicker_by_class`` (classes,), in percent; NaN for an absent class."""
+        """``flicker`` (scalar) and ``flicker_by_class`` (classes,), in percent; NaN for an absent class."""
         changed, pixels = self.counts.double()
         return {"flicker": 100 * changed.sum() / pixels.sum(), "flicker_by_class": 100 * changed / pixels}

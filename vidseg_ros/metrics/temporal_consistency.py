@@ -45,7 +45,7 @@ class TemporalConsistency(Metric):
         self.aware += visible_agreement(now, later, flow, seen, self.classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return mean IoUs in percent, NaN without pairs.
+        """Mean IoUs in percent, NaN without pairs.
 
         ``tc``: as published; a class that never occurs counts as 0. ``tc_visible``: occlusion-aware, over the classes
         that occur.

@@ -54,7 +54,7 @@ class Tracks:
         return moved._joined(Tracks.begin(labels, moved._taken(labels))), self._count(~alive)
 
     def count(self) -> Tensor:
-        """Return the number of steady tracks and of all, int64 (2,); a point of a single frame is no track."""
+        """Numbers of steady tracks and of all, int64 (2,); a point of a single frame is no track."""
         return self._count(torch.ones_like(self.followed))
 
     def _count(self, of: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Tracks:
 
 
 def _cells(labels: Tensor) -> tuple[int, int]:
-    """Return how many cells lie side by side and above each other; every picture has one."""
+    """Numbers of cells side by side and above each other; every picture has one."""
     height, width = labels.shape
     return max(width // SPACING, 1), max(height // SPACING, 1)
 
@@ -112,6 +112,6 @@ class TrajectoryConsistency(Metric):
         self.tracks = None
 
     def compute(self) -> Tensor:
-        """Return the share in percent, with the points that still live; NaN without trajectories."""
+        """Share in percent, with the points that still live; NaN without trajectories."""
         counts = self.counts if self.tracks is None else self.counts + self.tracks.count()
         return 100 * counts[0].double() / counts[1]

@@ -46,5 +46,5 @@ class VideoConsistency(Metric):
         self.windows += counted.sum()
 
     def compute(self) -> Tensor:
-        """Return VC in percent; NaN without windows."""
+        """VC in percent; NaN without windows."""
         return 100 * self.total / self.windows

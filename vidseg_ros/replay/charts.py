@@ -35,7 +35,7 @@ def line_chart(seconds: Sequence[float], series: Mapping[str, Series], unit: str
 
 
 def _runs(seconds: Sequence[float], line: Series) -> list[list[tuple[float, float]]]:
-    """Return the stretches without a gap."""
+    """Stretches without a gap."""
     runs: list[list[tuple[float, float]]] = [[]]
     for second, value in zip(seconds, line, strict=True):
         if value is None:

@@ -23,7 +23,7 @@ MARK = "fingerprint"
 
 
 def open_engines(config: ReplayConfig, say: Callable[[str], None] = lambda line: None) -> list[Engine]:
-    """Return the engines of the checkpoints. Raises UserError, also where their labels differ.
+    """Engines of the checkpoints. Raises UserError, also where their labels differ.
 
     ``config.engine`` names what runs checkpoints; a file of ``vidseg export`` has its own runtime.
     """
@@ -74,7 +74,7 @@ def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:
 
 
 def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
-    """Return what must be the same for work to be continued: program, options, input and label files, weights."""
+    """Identity of the work, by which it may be continued: program, options, input and label files, weights."""
     truth = [Path(config.labels)] if config.labels and Path(config.labels).is_dir() else []
     inputs = [
         (str(file), file.stat().st_size, file.stat().st_mtime_ns)
@@ -87,7 +87,7 @@ def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
 
 
 def _checksum(checkpoint: str) -> str:
-    """Return what changes with the weights: an OpenVINO .xml has them in the .bin beside it."""
+    """Identity of the weights: an OpenVINO .xml has them in the .bin beside it."""
     file = find_checkpoint(checkpoint)
     files = [file, *([file.with_suffix(".bin")] if file.suffix == ".xml" else [])]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -34,7 +34,7 @@ class Entry:
     model_ms: float
 
     def pack(self) -> bytes:
-        """Return the entry as bytes that tell whether they are whole."""
+        """The entry as bytes that tell whether they are whole."""
         reason = self.reset.encode()
         body = reason + zlib.compress(np.ascontiguousarray(self.labels).tobytes(), 1)
         return HEAD.pack(len(body), zlib.crc32(body), len(reason), *self.labels.shape, self.model_ms) + body

@@ -80,7 +80,7 @@ class OnlineEvaluator:
         return reason
 
     def figures(self) -> dict[str, Any]:
-        """Return what was measured so far: percent, and percentiles of the latest latencies in ms."""
+        """Figures so far: percent, and percentiles of the latest latencies in ms."""
         latest = {name: list(islice(reversed(times), WINDOW)) for name, times in self._times.items()}
         latency = {name: percentiles(times) for name, times in latest.items()}
         return {**self._scores.report(), "frames": self.frames, "resets": len(self.resets), "latency": latency}

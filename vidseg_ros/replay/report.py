@@ -33,18 +33,18 @@ pre { background: #f6f6f6; padding: 1em; overflow: auto; } iframe { border: 0; w
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """Return a whole HTML file."""
+    """A whole HTML file."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
 def report(title: str, summary: Summary) -> str:
-    """Return the report."""
+    """The report as a page."""
     return page(f"vidseg {title}", [f"<h1>{escape(title.capitalize())}</h1>", *_sections(summary)])
 
 
 def times(summary: Summary) -> str:
-    """Return the page with the times."""
+    """The page with the times."""
     rows = [
         [recording, checkpoint, name, *(f"{value:.1f}" if value is not None else "-" for value in values.values())]
         for recording, checkpoints in summary.latency().items()

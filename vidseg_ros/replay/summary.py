@@ -66,7 +66,7 @@ class Summary:
         return [note for recorded in self.recordings for note in recorded.result.get("notes", [])]
 
     def metrics(self) -> dict[str, Any]:
-        """Return what metrics.json holds; no time that was measured, so that it is the same each time."""
+        """Content of metrics.json; no time that was measured, so that it is the same each time."""
         figures = [self._figures(number) for number in range(len(self.checkpoints))]
         report = figures[0] | {
             "frames": sum(recorded.result["frames"] for recorded in self.recordings),
@@ -96,7 +96,7 @@ class Summary:
         return about | {"figures": figures}
 
     def latency(self) -> dict[str, Any]:
-        """Return what latency.json holds: percentiles (ms) by recording, checkpoint and what they are the time of."""
+        """Content of latency.json: percentiles (ms) by recording, checkpoint and what they are the time of."""
         names = distinct([recorded.name for recorded in self.recordings])
         files = [recorded.folder / LATENCY for recorded in self.recordings]
         measured = {name: json.loads(file.read_text()) for name, file in zip(names, files, strict=True)}
