@@ -1,7 +1,8 @@
 """Measure every network and memory at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
 
 Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it) and milliseconds of all
-networks in one run per size. Nothing else should run meanwhile. ``tables`` turns the figures into Markdown.
+networks in one run per size; name ``quality`` or ``speed`` to measure only that. Nothing else should run while
+speed is measured. ``tables`` turns the figures into Markdown.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def vidseg(*arguments: object, out: Path) -> dict[str, Any]:
 
 def evaluate(checkpoint: object, *options: object, out: Path) -> dict[str, Any]:
     """Figures of a checkpoint on CamVid val, in its 11 classes."""
-    plain = ("--engine", "torch", "--device", "cpu")
+    plain = ("--engine", "openvino", "--device", "cpu")
     return vidseg("evaluate", checkpoint, "camvid/val", "--label-set", "camvid", *plain, *options, out=out)
 
 
@@ -113,25 +114,31 @@ def processor() -> str:
     return f"{name}, {'with' if any('bf16' in line for line in about) else 'without'} bf16 arithmetic"
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """All figures."""
-    checkpoints = dict.fromkeys(SHIPPED, "")
-    checkpoints = {name: name for name in checkpoints} | imported(folder)
-    out = folder / "figures.json"
-    sizes = {
+def sizes(checkpoints: dict[str, str]) -> dict[str, Any]:
+    """Parameters and multiply-adds by network."""
+    return {
         name: {
             "parameters": sum(p.numel() for p in load_checkpoint(path).network.parameters()),
             "gmacs": {"{}x{}".format(*size): round(multiply_adds(path, size), 2) for size in SIZES},
         }
         for name, path in checkpoints.items()
     }
+
+
+PARTS = ("quality", "speed")
+
+
+def measure(part: str, folder: Path) -> dict[str, Any]:
+    """The figures of one of PARTS."""
+    checkpoints = {name: name for name in SHIPPED} | imported(folder)
+    if part == "quality":
+        out = folder / "figures.json"
+        return {"quality": quality(checkpoints, out), "memories": memories(out)}
     return {
         "cpu": processor(),
-        "sizes": sizes,
+        "sizes": sizes(checkpoints),
         "speed": speed(checkpoints),
         "memory_cost": memory_cost(),
-        "quality": quality(checkpoints, out),
-        "memories": memories(out),
     }
 
 
@@ -178,9 +185,12 @@ def tables() -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure everything."""
-    with tempfile.TemporaryDirectory() as folder:
-        NETWORKS.write_text(json.dumps(measure(Path(folder)), indent=1) + "\n")
+    """Measure the parts that are named, or all; the other figures stay."""
+    for part in sys.argv[1:] or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(part, Path(folder))
+        known = json.loads(NETWORKS.read_text()) if NETWORKS.is_file() else {}
+        NETWORKS.write_text(json.dumps(known | found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

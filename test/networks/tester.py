@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig, load_checkpoint
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.opening import open_engine
+from vidseg_ros.engines.step import InferenceStep
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import build, unroll
@@ -124,6 +125,19 @@ class StreamingNetworkTester:
         pixels = torch.stack(planes, 2).flatten(1, 2)
         whole = torch.nn.functional.pixel_shuffle(pixels, 2 if len(planes) == 4 else 1)[..., :44, :64]
         torch.testing.assert_close(whole, network(frame)[0], atol=1e-4, rtol=1e-4)
+
+    def test_a_memory_along_the_flow_and_hysteresis_go_around_it(self, position):
+        """At an odd size: the first labels are those of the network, and what is remembered comes back in shape."""
+        network, (first, second) = self.make(position), frames(2, 1, 45, 61, 3)
+        step = InferenceStep(network, inference=InferenceConfig(hysteresis=0.1, memory="flow"))
+        flow, state = torch.zeros(1, 2, 45, 61), step.initial_state(45, 61)
+        with torch.inference_mode():
+            labels, *after = step(first, flow, *state)
+            assert step.state_names == (*network.state_names, "posterior", "picture", "last")
+            assert [t.shape for t in after] == [t.shape for t in state]
+            expected = network(first.permute(0, 3, 1, 2), network.initial_state(1, 45, 61))[0].argmax(1)
+            assert (labels == expected).float().mean() > 0.99
+            assert step(second, flow, *after)[0].shape == (1, 45, 61)
 
     def test_saved_and_loaded(self, position, tmp_path):
         checkpoint = Checkpoint(self.make(position), self.labels())
