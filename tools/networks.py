@@ -173,15 +173,15 @@ def cost(figures: dict[str, Any]) -> str:
 
 def tables() -> dict[str, str]:
     """The Markdown of everything that was measured, by its place in results.in.md."""
-    figures = json.loads(NETWORKS.read_text())
-    memory_rows = [[*row[0].split(", "), *row[1:]] for row in scores(figures["memories"], TEMPORAL)]
-    return {
-        "cpu": figures["cpu"],
-        "networks": networks(figures),
-        "network_quality": table(["network, input", *QUALITY], scores(figures["quality"], QUALITY)),
-        "memories": table(["checkpoint", "memory", "hysteresis", *TEMPORAL], memory_rows),
-        "memory_cost": cost(figures),
-    }
+    figures = json.loads(NETWORKS.read_text()) if NETWORKS.is_file() else {}
+    built = dict.fromkeys(("networks", "network_quality", "memories", "memory_cost"), "not measured yet")
+    if "quality" in figures:
+        memory_rows = [[*row[0].split(", "), *row[1:]] for row in scores(figures["memories"], TEMPORAL)]
+        built["network_quality"] = table(["network, input", *QUALITY], scores(figures["quality"], QUALITY))
+        built["memories"] = table(["checkpoint", "memory", "hysteresis", *TEMPORAL], memory_rows)
+    if "speed" in figures:
+        built |= {"networks": networks(figures), "memory_cost": cost(figures)}
+    return built | {"cpu": figures.get("cpu", "unknown CPU")}
 
 
 def main() -> None:
