@@ -55,7 +55,8 @@ def test_rounds_with_frames_in_flight_hold_nothing_back(start, flowing):
 
     held = lifecycle_rounds(node, ROUNDS, flow)
     first, last = held[SETTLED], held[-1]
-    assert (last.threads, last.files) == (first.threads, first.files)
+    assert last.threads <= first.threads  # those of tests before may end meanwhile
+    assert last.files <= first.files
     assert last.rss_mb - first.rss_mb < 20
 
 
