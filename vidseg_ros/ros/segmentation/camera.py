@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import describe
+from vidseg_ros.io.bag_reader import STAMP_END, header_stamp
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import Decoder, compressed_to_rgb, encoding_family, image_to_rgb
 from vidseg_ros.io.pictures import blend
@@ -30,7 +30,6 @@ from vidseg_ros.ros.parameters import Parameters
 from vidseg_ros.stream import FrameStream, Segmentation
 
 OUTPUTS = ("label", "color", "overlay", "confidence")
-STAMP_END = 12  # 4 bytes of encapsulation, 4 of seconds, 4 of nanoseconds
 WARN_PERIOD = 5.0  # seconds between two warnings of a kind
 
 
@@ -210,8 +209,4 @@ def compressed_topic(node: LifecycleNode, image: str) -> str:
 
 def read_stamp(data: bytes) -> int:
     """The stamp, nanoseconds, of a serialised message that begins with a header (CDR); 0 where it is cut short."""
-    if len(data) < STAMP_END:
-        return 0
-    little = data[1] & 1
-    seconds, nanoseconds = struct.unpack_from("<iI" if little else ">iI", data, STAMP_END - 8)
-    return int(seconds * 10**9 + nanoseconds)
+    return header_stamp(data) if len(data) >= STAMP_END else 0
