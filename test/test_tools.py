@@ -178,6 +178,7 @@ def test_an_experiment_runs_to_its_figures(toy, tmp_path, monkeypatch):
     first, second = json.loads((tmp_path / "experiments.json").read_text()).values()
     assert (first["start"], first["images"], first["cell_parameters"]) == (None, 4, 0)
     assert (second["start"], second["images"]) == ("first, 5 %", 8) and second["cell_parameters"] > 0
+    assert "off" not in first and second["off"]["frames"] == 3
     assert first["frames"] == second["frames"] == 3 and 0 <= second["miou"] <= 100
-    monkeypatch.setattr(experiments, "run", lambda name: pytest.fail(f"{name} ran again"))
+    monkeypatch.setattr(experiments, "run", lambda name, device: pytest.fail(f"{name} ran again"))
     experiments.main()

@@ -104,22 +104,50 @@ def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
     """A function from all experiments to the table of those in ``names``, as far as they were run."""
 
     def rows(experiments: Figures) -> str:
-        header = ["run", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8"]
-        found = {name: experiments[name] for name in names if name in experiments}
+        header = ["run", "seeds", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8", "Cons, memory off"]
+        found = {name: runs for name in names if (runs := seeds_of(name, experiments))}
         if len(found) < 2:
             return "Not run yet."
-        figures = {
-            name: [f"{values[key]:.2f}" for key in ("miou", "acc", "cons", "consw", "vc8")]
-            for name, values in found.items()
-        }
-        return table(header, [[name, f"{found[name]['cell_parameters']:,}", *figures[name]] for name in found])
+        return table(
+            header,
+            [
+                [
+                    name,
+                    len(runs),
+                    f"{runs[0]['cell_parameters']:,}",
+                    *(spread(runs, key) for key in ("miou", "acc", "cons", "consw", "vc8")),
+                    spread([run["off"] for run in runs], "cons") if "off" in runs[0] else "",
+                ]
+                for name, runs in found.items()
+            ],
+        )
 
     return rows
 
 
+def seeds_of(name: str, experiments: Figures) -> list[Figures]:
+    """The figures of a run, one a seed."""
+    return [report for key, report in experiments.items() if key.partition(", seed ")[0] == name]
+
+
+def spread(runs: Sequence[Figures], key: str) -> str:
+    """The mean of a figure, and how far the seeds lie from it at most."""
+    values = [run[key] for run in runs]
+    mean = sum(values) / len(values)
+    furthest = max(abs(value - mean) for value in values)
+    return f"{mean:.2f} ± {furthest:.2f}" if len(values) > 1 else f"{mean:.2f}"
+
+
 TABLES = {
-    "positions": experiment(
-        ["single", "single, seed 1", "L1a 11x11", "L1b 3x3", "L1b 3x3, seed 1", "L1c 5x5", "L1d 7x7"]
+    "positions": experiment(["single", "single, same clips", "L1a 11x11", "L1b 3x3", "L1c 5x5", "L1d 7x7"]),
+    "cell_only": experiment(
+        [
+            "single, same clips",
+            "cell only",
+            "cell only, lambda 0",
+            "cell only, lambda 100",
+            "cell only, absolute",
+        ]
     ),
     "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
     "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
