@@ -1,6 +1,7 @@
 """Clips that know their flow: the next frame, read along it, is this one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from test.conftest import SIZE
 from vidseg_ros.data import Clip
 from vidseg_ros.data.camera_motion import path_flow
-from vidseg_ros.data.config import AugmentationConfig, SourceConfig
-from vidseg_ros.data.mixture import ClipDataset, Stills, Street, Windows, open_source
+from vidseg_ros.data.camvid import camvid_frames
+from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
+from vidseg_ros.data.mixture import ClipDataset, Stills, Street, Windows, estimated_flow, open_source
 from vidseg_ros.data.occluders import Occluder
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.synthetic import street_clip
+from vidseg_ros.errors import UserError
 from vidseg_ros.flow.warp import inside, warp
 from vidseg_ros.labels import CAMVID, IGNORE
 
@@ -137,3 +140,55 @@ def test_nobody_knows_the_flow_of_video(film):
     assert isinstance(source, Windows)
     assert source.draw(0, np.random.default_rng(0), flow=True).flow is None
     assert [c.knows_flow for c in (video, stills, SourceConfig("street", stills=False))] == [False, True, True]
+
+
+def backwards(clip):
+    """The clip in reverse, with its flow then."""
+    frames, labels, flow = (part[::-1].copy() for part in (clip.frames, clip.labels, clip.backward))
+    return replace(clip, frames=frames, labels=labels, flow=flow)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flow_to_the_frame_before(seed):
+    """Of stills, of things that pass, and of the street: what holds for the next frame holds in reverse."""
+    occluder = Occluder(np.full((40, 60, 3), 255, np.uint8), np.ones((40, 60), bool), CAR)
+    rng = np.random.default_rng(seed)
+    still = still_to_clip(smooth_still(seed), 4, (160, 120), rng, RESTLESS, occluder, flow=True)
+    street = street_clip(3, (240, 180), np.random.default_rng(seed), flow=True)
+    for clip in (still, street):
+        assert (clip.backward.shape, clip.backward.dtype) == (clip.flow.shape, np.float32)
+        assert agreement(backwards(clip)) > standing(clip)
+        assert agreement(backwards(clip)) > agreement(clip) - 0.02
+
+
+@pytest.mark.parametrize("memory", MEMORY_FLOWS)
+def test_flows_for_a_memory(film, memory):
+    """Both ways for every source, exact where that is wanted and known; nothing else changes."""
+    config = AugmentationConfig()
+    sources = [
+        open_source(source, 3, SIZE, CAMVID, config, last=True)
+        for source in (SourceConfig(film), SourceConfig(film, stills=False), SourceConfig("street"))
+    ]
+    for source in sources:
+        plain, knowing = ClipDataset([source], (1,), (0,)), ClipDataset([source], (1,), (0,), memory=memory)
+        frames, labels, *flows = knowing[0]
+        assert all(torch.equal(a, b) for a, b in zip((frames, labels), plain[0], strict=True))
+        pictures = frames.permute(0, 2, 3, 1).numpy()
+        guesses = estimated_flow(pictures[:-1], pictures[1:]), estimated_flow(pictures[1:], pictures[:-1])
+        exact = memory == "exact" and not isinstance(source, Windows)
+        for flow, guess in zip(flows, guesses, strict=True):
+            assert (flow.shape, flow.dtype) == ((2, 2, SIZE[1], SIZE[0]), torch.float32)
+            assert np.array_equal(flow.numpy(), guess) != exact
+
+
+def test_windows_that_end_in_a_label(film):
+    """Only the middle one of three frames is labelled."""
+    frames = [
+        replace(frame, label=frame.label if number == 1 else None)
+        for number, frame in enumerate(camvid_frames(Path(film)))
+    ]
+    either, last = (Windows(frames, 2, SIZE, AugmentationConfig(), last) for last in (False, True))
+    assert (len(either.windows), len(last.windows)) == (2, 1)
+    assert last.windows[0][-1].label is not None
+    with pytest.raises(UserError, match="has no 4 consecutive frames of which the last is labelled; shorten"):
+        open_source(SourceConfig(film, stills=False), 4, SIZE, CAMVID, AugmentationConfig(), last=True)

@@ -28,7 +28,7 @@ DEFAULT_CHECKPOINT = "espnet_l1b_camvid"
 METADATA_KEY = "vidseg_ros"
 MEMORIES = {
     "network": "that of the network, if it has one",
-    "flow": "that of the network, and an average along the optical flow",
+    "flow": "that of the network's cell, and an average along the optical flow without training",
     "off": "none: what the network remembers is forgotten before each frame",
 }
 TINY = 1e-20
@@ -43,12 +43,18 @@ class InferenceConfig:
     memory: str = "network"  # one of MEMORIES
     flow: FlowConfig = field(default_factory=FlowConfig)  # where a memory needs it
     flow_memory: FlowMemoryConfig = field(default_factory=FlowMemoryConfig)
+    warped: bool = False  # the last labels of the hysteresis are moved along the optical flow
 
     def __post_init__(self) -> None:
         require_one_of("memory", self.memory, MEMORIES)
         require_finite(hysteresis=self.hysteresis)
         if self.hysteresis < 0:
             raise UserError(f"hysteresis is {self.hysteresis}; it must not be negative")
+
+    @property
+    def warps_labels(self) -> bool:
+        """Whether the last labels are part of the state, and move."""
+        return self.warped and self.hysteresis > 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -20,9 +21,10 @@ from vidseg_ros.cli.common import (
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import open_model
+from vidseg_ros.engines.registry import engine_of_file
 from vidseg_ros.evaluation.evaluator import evaluate
 from vidseg_ros.labels import LABEL_SETS, find_label_set
-from vidseg_ros.schema import image_size
+from vidseg_ros.schema import image_size, whole
 from vidseg_ros.stream import StreamConfig
 
 EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
@@ -43,19 +45,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-temporal", dest="temporal", action="store_false", help="leave out what needs optical flow (TC, ...)"
     )
+    parser.add_argument(
+        "--stride", type=whole("--stride"), default=1, help="take every STRIDEth frame of a sequence (default: 1)"
+    )
+    parser.add_argument(
+        "--bidirectional", action="store_true", help="the mean of the way forward and the way back; no hysteresis"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def main(options: Namespace) -> None:
     """Run the verb."""
     require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
-    engine = open_model(options.checkpoint, engine_config(options), CONSOLE.print)
+    how = engine_config(options)
+    if options.bidirectional and how.engine == "auto" and engine_of_file(options.checkpoint) is None:
+        how = replace(how, engine="torch")
+    engine = open_model(options.checkpoint, how, CONSOLE.print)
     labels = find_label_set(options.label_set) if options.label_set else engine.labels
-    frames, config = open_dataset(options.dataset, labels), StreamConfig(size=options.size)
+    runs = [run[:: options.stride] for run in sequences(open_dataset(options.dataset, labels))]
+    config = StreamConfig(size=options.size)
     with Progress(console=CONSOLE, transient=True) as bar:
-        task = bar.add_task("evaluate", total=len(frames))
-        report = evaluate(engine, sequences(frames), config, lambda: bar.advance(task), options.temporal, labels)
-    report |= {"checkpoint": options.checkpoint, "dataset": options.dataset}
+        task = bar.add_task("evaluate", total=sum(map(len, runs)))
+        report = evaluate(
+            engine, runs, config, lambda: bar.advance(task), options.temporal, labels, options.bidirectional
+        )
+    report |= {"checkpoint": options.checkpoint, "dataset": options.dataset, "stride": options.stride}
     print_table(f"{options.checkpoint} on {options.dataset}", report["per_class"])
     print_table("", {key: value for key, value in report.items() if not isinstance(value, dict)})
     write_json(options.json, report)

@@ -14,7 +14,8 @@ class Clip:
 
     frames: RGB uint8 (T, H, W, 3). labels: ids uint8 (T, H, W), IGNORE where unknown. stamps: nanoseconds, int64 (T,),
     rising. flow: exact motion (dx, dy) in pixels of what each pixel shows until the next frame, also where it is
-    hidden there, float32 (T - 1, 2, H, W); None where it is not known or was not asked for.
+    hidden there, float32 (T - 1, 2, H, W); backward: the same from each frame but the first to the one before. None
+    where it is not known or was not asked for.
     """
 
     frames: NDArray[np.uint8]
@@ -22,6 +23,7 @@ class Clip:
     stamps: NDArray[np.int64]
     sequence: str
     flow: NDArray[np.float32] | None = None
+    backward: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

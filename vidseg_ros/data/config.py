@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from vidseg_ros.errors import UserError
 
+MEMORY_FLOWS = {"exact": "that of the clip, where it knows it", "estimated": "as a stream estimates it"}
 STREET = "street"  # the street world, among the names of data sets
 
 

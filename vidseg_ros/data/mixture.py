@@ -21,6 +21,7 @@ from vidseg_ros.data.stills import still_to_clip, view_of_clip
 from vidseg_ros.data.stored import StoredFrame, read_clip, sequences
 from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import DISFlow
 from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
 
 COUNTED_CLIPS = 100  # that class_frequency looks at
@@ -61,16 +62,21 @@ class Stills:
 
 
 class Windows:
-    """Consecutive frames of sequences, one of them labelled at least."""
+    """Consecutive frames of sequences, of which the ``last`` one is labelled, or one at least."""
 
     def __init__(
-        self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], augmentation: AugmentationConfig
+        self,
+        frames: Sequence[StoredFrame],
+        length: int,
+        size: tuple[int, int],
+        augmentation: AugmentationConfig,
+        last: bool = False,
     ) -> None:
         self.windows = [
             run[start : start + length]
             for run in sequences(frames)
             for start in range(len(run) - length + 1)
-            if any(frame.label for frame in run[start : start + length])
+            if any(frame.label for frame in run[start + (length - 1) * last : start + length])
         ]
         self.size, self.augmentation = size, augmentation
 
@@ -93,9 +99,17 @@ class Street:
 
 
 def open_source(
-    config: SourceConfig, length: int, size: tuple[int, int], labels: LabelSet, augmentation: AugmentationConfig
+    config: SourceConfig,
+    length: int,
+    size: tuple[int, int],
+    labels: LabelSet,
+    augmentation: AugmentationConfig,
+    last: bool = False,
 ) -> Source:
-    """Return the source that ``config`` names. Raises UserError where it has no labelled frame or is too short."""
+    """The source that ``config`` names; ``last``: the last frame of each clip is labelled.
+
+    Raises UserError where it has no labelled frame or is too short.
+    """
     if config.source == STREET:
         return Street(length, size, labels)
     frames = open_dataset(config.source, labels)
@@ -103,11 +117,10 @@ def open_source(
         raise UserError(f"data set '{config.source}' has no labelled frame; name another, or label it first")
     if config.stills or length == 1:
         return Stills(frames, length, size, augmentation)
-    windows = Windows(frames, length, size, augmentation)
+    windows = Windows(frames, length, size, augmentation, last)
     if not windows.windows:
-        raise UserError(
-            f"data set '{config.source}' has no {length} consecutive frames; shorten clip_length or set stills: true"
-        )
+        what = f"{length} consecutive frames" + (" of which the last is labelled" if last else "")
+        raise UserError(f"data set '{config.source}' has no {what}; shorten clip_length or set stills: true")
     return windows
 
 
@@ -115,22 +128,46 @@ class ClipDataset(Dataset[tuple[Tensor, ...]]):
     """Clips by number: frames uint8 (T, 3, H, W) and labels uint8 (T, H, W).
 
     ``flow`` adds the exact flow from each frame to the next, float32 (T - 1, 2, H, W) in pixels; all sources must know
-    it (``SourceConfig.knows_flow``). The clip depends on ``seed`` and number only, whatever process draws it and
-    whatever was drawn before.
+    it (``SourceConfig.knows_flow``). ``memory`` adds both directions, for networks that remember along the flow, of
+    MEMORY_FLOWS; to the next frame, and from each frame but the first to the one before. The clip depends on ``seed``
+    and number only, whatever process draws it and whatever was drawn before.
     """
 
     def __init__(
-        self, sources: Sequence[Source], shares: Sequence[float], seed: tuple[int, ...], flow: bool = False
+        self,
+        sources: Sequence[Source],
+        shares: Sequence[float],
+        seed: tuple[int, ...],
+        flow: bool = False,
+        memory: str = "",
     ) -> None:
-        self.sources, self.seed, self.flow = sources, seed, flow
+        self.sources, self.seed, self.flow, self.memory = sources, seed, flow, memory
         self.shares = np.array(shares) / np.sum(shares)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((*self.seed, number))
         source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-        clip = source.draw(number, rng, self.flow)
+        clip = source.draw(number, rng, self.flow or self.memory == "exact")
         seen = torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
-        return seen if clip.flow is None else (*seen, torch.from_numpy(clip.flow))
+        return *seen, *(torch.from_numpy(flow) for flow in self._flows(clip))
+
+    def _flows(self, clip: Clip) -> list[NDArray[np.float32]]:
+        """What of the flow is wanted: nothing, the exact one to the next frame, or that and the one before."""
+        if not self.memory:
+            return [] if clip.flow is None else [clip.flow]
+        if self.memory == "exact" and clip.backward is not None:
+            backward = clip.backward
+        else:
+            backward = estimated_flow(clip.frames[1:], clip.frames[:-1])
+        forward = estimated_flow(clip.frames[:-1], clip.frames[1:]) if clip.flow is None else clip.flow
+        return [forward, backward]
+
+
+def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The flow from each of the ``first`` frames to its ``second``, RGB uint8 (T, H, W, 3), as streams estimate it."""
+    estimate = DISFlow()
+    flows = [estimate(*pair) for pair in zip(first, second, strict=True)]
+    return np.stack(flows) if flows else np.empty((0, 2, *first.shape[1:3]), np.float32)
 
 
 def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:

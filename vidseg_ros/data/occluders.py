@@ -58,5 +58,7 @@ def pass_through(clip: Clip, occluder: Occluder, rng: np.random.Generator) -> No
         clip.labels[t][mask > 0.5] = occluder.label
         if clip.flow is not None and t < len(clip.flow):
             clip.flow[t][:, mask > 0.5] = speed[:, None]
+        if clip.backward is not None and t > 0:
+            clip.backward[t - 1][:, mask > 0.5] = -speed[:, None]
         alpha = cv2.blur(mask, (3, 3))[..., None] * mask[..., None]
         clip.frames[t] = alpha * rgb + (1 - alpha) * clip.frames[t]

@@ -38,6 +38,7 @@ def still_to_clip(
         np.arange(length) * nanoseconds(1 / DEFAULT_FPS),
         still.sequence,
         path_flow(path, size) if flow else None,
+        path_flow(path[::-1], size)[::-1].copy() if flow else None,
     )
     return _finish(clip, rng, augmentation, occluder)
 

@@ -79,12 +79,18 @@ def in_turn(
     return Prediction(labels, np.concatenate(certainty) if confidence else None), after
 
 
-def require_flow(frames: NDArray[np.uint8], flow: Flow | None, wanted: bool) -> list[Flow]:
-    """The flow as an input of the step, if it is one. Raises UserError where it is missing or does not fit."""
+def require_flow(frames: NDArray[np.uint8], flow: Flow | None, states: Sequence[Any], wanted: bool) -> list[Flow]:
+    """The flow as an input of the step, if it is one; none leads to where a stream starts afresh (state None).
+
+    Raises UserError where it is missing or does not fit.
+    """
     if not wanted:
         return []
     expected = (len(frames), 2, *frames.shape[1:3])
     if flow is None or flow.shape != expected:
         given = "nothing" if flow is None else str(flow.shape)
         raise UserError(f"flow is {given}; this model takes float32 {expected}, from each frame to the one before")
+    fresh = np.array([state is None for state in states])
+    if fresh.any():
+        flow = np.where(fresh[:, None, None, None], 0.0, flow)
     return [np.ascontiguousarray(flow, np.float32)]

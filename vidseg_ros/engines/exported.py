@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
 from vidseg_ros.engines.base import Arrays, Clips, Flow, Prediction, Session, in_turn, join, require_flow, split
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.step import ExportStep, InferenceStep, inference_of
+from vidseg_ros.engines.step import ExportStep, InferenceStep, flow_of, inference_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import DISFlow, FlowConfig
 from vidseg_ros.labels import LabelSet
@@ -59,7 +59,7 @@ class ArrayEngine(ABC):
         session, blank = self._sessions[key]
         fresh = np.array([state is None for state in states])
         before = join([blank if state is None else state for state in states], np.concatenate)
-        labels, *rest = session([frames, fresh, *require_flow(frames, flow, self.flow is not None), *before])
+        labels, *rest = session([frames, fresh, *require_flow(frames, flow, states, self.flow is not None), *before])
         certainty = rest.pop(0) if confidence else None
         return Prediction(labels, certainty), split(rest, len(frames))
 
@@ -74,7 +74,7 @@ class ExportedEngine(ArrayEngine):
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
         super().__init__()
         self.network, self.inference = checkpoint.network, inference_of(checkpoint, config)
-        self.flow = self.inference.flow if self.inference.memory == "flow" else None
+        self.flow = flow_of(self.network, self.inference)
         self.labels = checkpoint.labels
         self.input_size = checkpoint.network.config.input.size
 
@@ -137,8 +137,9 @@ ABOUT = ("labels", "size", "flow")
 
 def about_of(checkpoint: Checkpoint, size: tuple[int, int], inference: InferenceConfig) -> dict[str, str]:
     """What a file must say of itself, by ABOUT, to be used by ``FileEngine``; ``size`` is (width, height)."""
-    flow = asdict(inference.flow) if inference.memory == "flow" else None
-    return {"labels": json.dumps(asdict(checkpoint.labels)), "size": "{}x{}".format(*size), "flow": json.dumps(flow)}
+    flow = flow_of(checkpoint.network, inference)
+    about = {"labels": asdict(checkpoint.labels), "flow": None if flow is None else asdict(flow)}
+    return {"size": "{}x{}".format(*size), **{key: json.dumps(value) for key, value in about.items()}}
 
 
 def step_inputs(step: ExportStep, clip: Clips, number: int) -> list[NDArray[Any]]:

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
 from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.flow.estimator import FlowConfig
+from vidseg_ros.flow.warp import follow_labels
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
 from vidseg_ros.networks.flow_memory import FlowMemory
-from vidseg_ros.networks.streaming import interleave
+from vidseg_ros.networks.streaming import deinterleave, interleave
 
 MOST_FRAMES = 64  # in a batch of an exported file
 
@@ -28,13 +30,20 @@ def inference_of(checkpoint: Checkpoint, config: EngineConfig) -> InferenceConfi
     )
 
 
+def flow_of(network: StreamingNetwork, inference: InferenceConfig) -> FlowConfig | None:
+    """How the flow is estimated that a step takes; None where it takes none."""
+    remembered = network.needs_flow and inference.memory != "off"
+    return inference.flow if remembered or inference.memory == "flow" or inference.warps_labels else None
+
+
 class InferenceStep(nn.Module):
     """Frames uint8 (N, H, W, 3) and the tensors of a state in; labels uint8 (N, H, W) and the next state out.
 
     With ``confidence``, the probability of the chosen class, uint8 0..255 (N, H, W), stands behind the labels. With
     hysteresis, a new label must beat the last one by so much in logits, and the last labels are part of the state.
     Where ``needs_flow``, the flow from each pixel to its place in the frame before, float32 pixels (N, 2, H, W),
-    follows the frames.
+    follows the frames. With any memory but that of the network, what the network itself remembers along the flow is
+    left out.
     """
 
     def __init__(
@@ -42,37 +51,37 @@ class InferenceStep(nn.Module):
     ) -> None:
         super().__init__()
         self.inference = inference or InferenceConfig()
+        self.needs_flow = flow_of(network, self.inference) is not None
         self.network = network.for_inference()
+        if self.inference.memory != "network":
+            self.network.propagation = None
         self.confidence, self.hysteresis = confidence, self.inference.hysteresis
         self.remembers = self.inference.memory != "off"
         self.flow_memory: FlowMemory | None = None
         if self.inference.memory == "flow":
-            head = network.head
-            channels = network.config.classes if head.in_channels is None else head.in_channels
-            self.flow_memory = FlowMemory(channels, head.scale, self.inference.flow_memory)
-        own = network.state_names if self.remembers else ()
+            self.flow_memory = FlowMemory(network.head_channels, network.head.scale, self.inference.flow_memory)
+        own = self.network.state_names if self.remembers else ()
         along = self.flow_memory.state_names if self.flow_memory else ()
         self.parts = len(own), len(along)
         self.state_names = (*own, *along, *(["last"] if self.hysteresis else []))
 
-    @property
-    def needs_flow(self) -> bool:
-        """Whether the step takes the flow."""
-        return self.flow_memory is not None
+    def logits(self, frames: Tensor, *rest: Tensor) -> tuple[list[Tensor], State]:
+        """The first part of a step: ``subpixel_logits``, and the next state but for the last labels."""
+        flow, state = (rest[0], rest[1:]) if self.needs_flow else (None, rest)
+        rgb = frames.permute(0, 3, 1, 2)
+        own, along = state[: self.parts[0]], state[self.parts[0] : sum(self.parts)]
+        seen, at = self.network.before_head(rgb, own if self.remembers else None, flow)
+        if self.flow_memory is not None:
+            seen, along = self.flow_memory(seen, rgb, flow, along)
+        return self.network.decide_from(seen, rgb, at), (*(at.state if self.remembers else ()), *along)
 
     def forward(self, frames: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Advance one step."""
-        state = rest[1:] if self.needs_flow else rest
         height, width = frames.shape[1:3]
-        rgb = frames.permute(0, 3, 1, 2)
-        own, along, last = state[: self.parts[0]], state[self.parts[0] : sum(self.parts)], state[sum(self.parts) :]
-        seen, at = self.network.before_head(rgb, own if self.remembers else None)
-        if self.flow_memory is not None:
-            seen, along = self.flow_memory(seen, rgb, rest[0], along)
-        planes = self.network.decide_from(seen, rgb, at)
-        after = (*(at.state if self.remembers else ()), *along)
+        planes, after = self.logits(frames, *rest)
         if self.hysteresis:
-            chosen = torch.stack([hold(logits, last[0][:, i], self.hysteresis) for i, logits in enumerate(planes)], 1)
+            last = self._last(rest, height, width)
+            chosen = torch.stack([hold(logits, last[:, i], self.hysteresis) for i, logits in enumerate(planes)], 1)
             after = (*after, chosen)
         else:
             chosen = torch.stack([logits.argmax(1).to(torch.uint8) for logits in planes], 1)
@@ -80,6 +89,14 @@ class InferenceStep(nn.Module):
         if self.confidence:
             results.append(interleave(torch.stack([certainty(logits) for logits in planes], 1), height, width))
         return (*results, *after)
+
+    def _last(self, rest: tuple[Tensor, ...], height: int, width: int) -> Tensor:
+        """The last labels, in the form of the logits; moved along the flow, where that is wanted."""
+        last = rest[-1]
+        if not self.inference.warps_labels:
+            return last
+        moved = follow_labels(interleave(last, height, width), rest[0], IGNORE)
+        return deinterleave(moved, *self.network.subpixel_shape(height, width))
 
     def initial_state(self, height: int, width: int) -> State:
         """The state before the first frame of one stream."""
@@ -145,4 +162,5 @@ class ExportStep(nn.Module):
         begins = fresh.view(-1, 1, 1, 1)
         flow, state = (rest[:1], rest[1:]) if self.step.needs_flow else ((), rest)
         before = [torch.where(begins, first, t) for first, t in zip(self.buffers(recurse=False), state, strict=True)]
+        flow = tuple(field.masked_fill(begins, 0.0) for field in flow)
         return self.step(frames, *flow, *before)  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Arrays, Clips, Exported, Flow, Prediction, in_turn, join, require_flow, split
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.engines.step import ExportStep, InferenceStep, inference_of
+from vidseg_ros.engines.step import ExportStep, InferenceStep, flow_of, inference_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.networks import State
+from vidseg_ros.networks.streaming import interleave
 
 ALL_THREADS = torch.get_num_threads()
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -47,8 +49,9 @@ class TorchEngine:
         self.input_size = checkpoint.network.config.input.size
         self.dtype = DTYPES[config.precision]
         self.network, self.inference = checkpoint.network, inference_of(checkpoint, config)
-        self.flow = self.inference.flow if self.inference.memory == "flow" else None
+        self.flow = flow_of(self.network, self.inference)
         self._steps: dict[bool, InferenceStep] = {}
+        self._plain: InferenceStep | None = None
 
     @torch.inference_mode()
     def step(
@@ -69,10 +72,30 @@ class TorchEngine:
         """Take all streams in one batch."""
         step = self._step(confidence)
         known = [step.initial_state(*frames.shape[1:3]) if state is None else state for state in states]
-        given = [torch.from_numpy(a).to(self.device) for a in (frames, *require_flow(frames, flow, step.needs_flow))]
+        flows = require_flow(frames, flow, states, step.needs_flow)
+        given = [torch.from_numpy(a).to(self.device) for a in (frames, *flows)]
         labels, *rest = self._run(step, (*given, *join(known, _concatenate)))
         certainty = rest.pop(0).cpu().numpy() if confidence else None
         return Prediction(labels.cpu().numpy(), certainty), split(rest, len(frames))
+
+    @torch.inference_mode()
+    def probabilities(
+        self, frame: NDArray[np.uint8], state: State | None, flow: Flow | None = None
+    ) -> tuple[Tensor, State]:
+        """Advance one stream by a frame (1, H, W, 3), without hysteresis, for work that is not live.
+
+        Returns class probabilities, float32 (classes, H, W) on the device, and the new state.
+        """
+        if self._plain is None:
+            plain = replace(self.inference, hysteresis=0.0)
+            self._plain = InferenceStep(self.network, inference=plain).to(self.device, self.dtype)
+        height, width = frame.shape[1:3]
+        flows = require_flow(frame, flow, [state], self._plain.needs_flow)
+        given = [torch.from_numpy(a).to(self.device) for a in (frame, *flows)]
+        state = self._plain.initial_state(height, width) if state is None else state
+        planes, after = self._plain.logits(*given, *state)
+        likely = torch.stack([logits.float().softmax(1) for logits in planes], 2)  # (1, classes, planes, h, w)
+        return interleave(likely[0], height, width), after
 
     def _run(self, step: InferenceStep, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return step(*given)  # type: ignore[no-any-return]
@@ -87,6 +110,7 @@ class TorchEngine:
     def close(self) -> None:
         """Give the memory of the device back; the engine is of no more use."""
         self._steps.clear()
+        self._plain = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -22,16 +22,26 @@ def inside(flow: Tensor) -> Tensor:
     return ((columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)).unsqueeze(1)
 
 
-def warp(x: Tensor, flow: Tensor) -> Tensor:
-    """``x`` (N, C, H, W), read bilinearly at the pixels moved by ``flow`` (N, 2, H, W); its edge goes on beyond it.
+def warp(x: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
+    """``x`` (N, C, H, W), read bilinearly at the pixels moved by ``flow`` (N, 2, H, W).
 
-    In float32, whatever comes in: lower precisions cannot address pixels. Zero flow is the identity, whole numbers
-    are shifts. Differentiable in both.
+    Beyond the picture its edge goes on, or stand zeros with ``outside`` "zeros" (GRFP, equation (1)). In float32,
+    whatever comes in: lower precisions cannot address pixels. Zero flow is the identity, whole numbers are shifts.
+    Differentiable in both.
     """
     height, width = x.shape[-2:]
     columns, rows = places(flow)
     grid = torch.stack([2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1], -1)
-    return functional.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return functional.grid_sample(x.float(), grid, mode="bilinear", padding_mode=outside, align_corners=True)
+
+
+def follow_labels(labels: Tensor, flow: Tensor, beyond: int) -> Tensor:
+    """Ids uint8 (N, H, W), read at the pixel nearest to where ``flow`` (N, 2, H, W) leads; ``beyond`` is outside."""
+    height, width = labels.shape[-2:]
+    columns, rows = places(flow)
+    across, down = columns.round().long().clamp(0, width - 1), rows.round().long().clamp(0, height - 1)
+    moved = labels.flatten(1).gather(1, (down * width + across).flatten(1)).view_as(labels)
+    return moved.masked_fill(~inside(flow)[:, 0], beyond)
 
 
 def reduce_flow(flow: Tensor, scale: int) -> Tensor:

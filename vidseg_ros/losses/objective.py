@@ -20,12 +20,14 @@ class Batch:
     """Clips of T frames, N at a time, with their truth.
 
     frames: RGB uint8 (T, N, 3, H, W). labels: ids, integer (T, N, H, W), IGNORE where unknown. flow: exact, from each
-    frame to the next, float32 (T - 1, N, 2, H, W) in pixels; None where nobody knows it.
+    frame to the next, float32 (T - 1, N, 2, H, W) in pixels; None where nobody knows it. backward: from each frame
+    but the first to the one before, alike, exact or estimated; None where nothing remembers along it.
     """
 
     frames: Tensor
     labels: Tensor
     flow: Tensor | None = None
+    backward: Tensor | None = None
 
     def resized(self, height: int, width: int) -> Batch:
         """The batch at the resolution of smaller logits: the nearest label, the mean colour and the mean flow."""

@@ -12,6 +12,12 @@ ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
 CHANNEL_ORDERS = ("rgb", "bgr")
 
 
+def require_odd(key: str, kernel: int) -> None:
+    """Raise UserError for the side of a kernel that has no middle."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise UserError(f"{key} is {kernel}; use an odd number")
+
+
 @dataclass(frozen=True)
 class Position:
     """A place of a network where a memory can stand; ``stride``: how much smaller than the frame its features are."""
@@ -30,13 +36,20 @@ class CellConfig:
     convolution: str = "standard"
     activation: str = "prelu"
     state_size: tuple[int, int] = (45, 60)  # (height, width) of the learned initial state, in feature pixels
+    warped: bool = False  # the state is moved along the optical flow before each step
 
     def __post_init__(self) -> None:
         require_one_of("cell.convolution", self.convolution, CONVOLUTIONS)
         require_one_of("cell.activation", self.activation, ACTIVATIONS)
         require_positive(**{"cell.state_size": min(self.state_size)})
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise UserError(f"cell.kernel is {self.kernel}; use an odd number")
+        require_odd("cell.kernel", self.kernel)
+
+
+@dataclass(frozen=True)
+class PropagationConfig:
+    """What remembers along the optical flow; ``name`` picks the kind (networks/registry.py)."""
+
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,12 @@ class NetworkConfig:
     classes: int = 11
     cell: CellConfig | None = None
     input: InputConfig = field(default_factory=InputConfig)
+    propagation: PropagationConfig | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_positive(classes=self.classes)
+
+    @property
+    def needs_flow(self) -> bool:
+        """Whether the network remembers along the optical flow."""
+        return self.propagation is not None or (self.cell is not None and self.cell.warped)

@@ -10,9 +10,8 @@ from torch.nn import functional
 
 from vidseg_ros.flow.warp import inside, reduce_flow, warp
 from vidseg_ros.networks.memory import State
+from vidseg_ros.networks.propagation import NEVER
 from vidseg_ros.schema import require_finite
-
-NEVER = 1e4  # a picture so bright that the gate is shut to it: the first frame has no past
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,20 @@ class FlowMemoryConfig:
 
     def __post_init__(self) -> None:
         require_finite(**{"flow_memory.gain": self.gain, "flow_memory.decay": self.decay})
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """The past at the places of today's pixels.
+
+    past: (N, C, h, w). keep: the share of it that is kept, (N, 1, h, w). difference: of the pictures, mean of the
+    absolute values, 0..255 (N, 1, h, w). picture: today's at this size, float32 (N, 3, h, w).
+    """
+
+    past: Tensor
+    keep: Tensor
+    difference: Tensor
+    picture: Tensor
 
 
 class FlowMemory(torch.nn.Module):
@@ -50,17 +63,26 @@ class FlowMemory(torch.nn.Module):
         x: what the head sees (N, C, h, w); frames: RGB 0..255 (N, 3, H, W); flow: from each pixel to its place in the
         frame before, pixels (N, 2, H, W). Returns the average, to take the place of x, and the new state.
         """
+        recalled = self.recall(frames, flow, state)
+        kept = (x + recalled.keep * (recalled.past - x)).to(x.dtype)
+        return kept, (kept, recalled.picture.to(state[1].dtype))
+
+    def recall(self, frames: Tensor, flow: Tensor, state: State) -> Recalled:
+        """What the state says of today's pixels, and how far to trust it."""
         posterior, before = state
         flow = reduce_flow(flow.float(), self.scale)
-        picture = frames.float()
-        if self.scale > 1:
-            picture = functional.avg_pool2d(picture, self.scale, self.scale, ceil_mode=True)
+        picture = reduce_picture(frames, self.scale)
         past = self._sharpened(warp(posterior, flow))
         difference = (picture - warp(before, flow)).abs().mean(1, keepdim=True)
         keep = self.config.gain * torch.exp(-self.config.decay * difference) * inside(flow)
-        kept = (x + keep * (past - x)).to(x.dtype)
-        return kept, (kept, picture.to(before.dtype))
+        return Recalled(past, keep, difference, picture)
 
     def _sharpened(self, x: Tensor) -> Tensor:
         smooth = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         return x + self.config.sharpening * (x - smooth)
+
+
+def reduce_picture(frames: Tensor, scale: int) -> Tensor:
+    """Frames (N, 3, H, W) at the size of features that are ``scale`` times smaller, rounded up; float32."""
+    picture = frames.float()
+    return picture if scale == 1 else functional.avg_pool2d(picture, scale, scale, ceil_mode=True)

@@ -17,6 +17,8 @@ from vidseg_ros.networks.config import InputConfig, NetworkConfig, Position
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.folding import fold_norms
 from vidseg_ros.networks.memory import Memory, State, Static
+from vidseg_ros.networks.positions import Positions
+from vidseg_ros.networks.propagation import Planes, Propagation
 from vidseg_ros.schema import require_one_of
 
 At = Callable[[str, Tensor], Tensor]
@@ -43,11 +45,13 @@ class StreamingNetwork(nn.Module, ABC):
 
     A family writes ``positions``, ``body`` and a ``head``: one frame to logits, nothing of time. What remembers
     stands at one of its positions (``cell``); elsewhere stand the ``reductions``, convolutions that a cell would
-    replace, or nothing.
+    replace, or nothing. What remembers along the optical flow (``propagation``) goes around the head or behind all;
+    ``networks.build`` puts it there.
     """
 
     head: Head
     cell: Memory | None
+    propagation: Propagation | None
     output: ClassVar[str] = "output"  # the position behind the head
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -55,7 +59,7 @@ class StreamingNetwork(nn.Module, ABC):
         self.config = config
         self.normalize = Normalize(config.input)
         self.reductions = nn.ModuleDict()
-        self.cell = None
+        self.cell = self.propagation = None
         if config.cell:
             known = self.all_positions(config)
             require_one_of(f"cell.position of {config.name}", config.cell.position, known)
@@ -77,6 +81,11 @@ class StreamingNetwork(nn.Module, ABC):
         """A normalised frame (N, 3, H, W) of any size to what the head sees (N, C, h, w)."""
 
     @property
+    def head_channels(self) -> int:
+        """Channels of what the head sees."""
+        return self.config.classes if self.head.in_channels is None else self.head.in_channels
+
+    @property
     def features_channels(self) -> int:
         """Channels of the deepest features."""
         return max(self.positions(self.config).values(), key=lambda position: position.stride).in_channels
@@ -85,44 +94,77 @@ class StreamingNetwork(nn.Module, ABC):
         """The deepest features of frames as ``forward`` takes them, for training the encoder alone."""
         raise UserError(f"network '{self.config.name}' has no encoder to train alone; use trainable: single")
 
-    def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, frame: Tensor, state: State | None = None, flow: Tensor | None = None) -> tuple[Tensor, State]:
         """Advance one step.
 
         frame: RGB (N, 3, H, W), any dtype, 0..255. state: what the previous step returned; None starts afresh.
-        Returns logits (N, classes, H, W) and the new state.
+        flow: from each pixel to its place in the frame before, pixels (N, 2, H, W), for a network that ``needs_flow``
+        and has a state. Returns logits (N, classes, H, W) and the new state.
         """
-        seen, at = self.before_head(frame, state)
-        return at(self.output, crop_to(self.head(seen), frame)), at.state
+        seen, at = self.before_head(frame, state, flow)
+        (logits,) = self._decide(seen, at, lambda x: [crop_to(self.head(x), frame)])
+        return logits, at.state
 
-    def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        return super().__call__(frame, state)  # type: ignore[no-any-return]
+    def __call__(self, frame: Tensor, state: State | None = None, flow: Tensor | None = None) -> tuple[Tensor, State]:
+        return super().__call__(frame, state, flow)  # type: ignore[no-any-return]
 
-    def subpixel_logits(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
+    def subpixel_logits(
+        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None
+    ) -> tuple[list[Tensor], State]:
         """Advance one step like ``forward``, with logits in the form that is cheapest to decide from.
 
         Returns logits (N, classes, h, w), one tensor at full resolution or four at half of it, the pixels of each
         square of 2x2 (``interleave`` puts them together), and the new state.
         """
-        seen, at = self.before_head(frame, state)
+        seen, at = self.before_head(frame, state, flow)
         return self.decide_from(seen, frame, at), at.state
 
-    def before_head(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, Positions]:
+    def before_head(
+        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None
+    ) -> tuple[Tensor, Positions]:
         """The first part of a step: what the head sees (N, C, h, w), and what stands at the positions."""
-        at = Positions(self, state)
+        at = Positions(self, frame, state, flow)
         seen, scale = self.body(self.normalize(frame), at), self.head.scale
         return crop(seen, -(-frame.shape[-2] // scale), -(-frame.shape[-1] // scale)), at
 
     def decide_from(self, seen: Tensor, frame: Tensor, at: Positions) -> list[Tensor]:
         """The rest of it: ``subpixel_logits`` from what the head sees."""
         if self.has_subpixels:
-            return self.head.subpixels(seen)
-        return [at(self.output, crop_to(self.head(seen), frame))]
+            return self._decide(seen, at, self.head.subpixels)
+        return self._decide(seen, at, lambda x: [crop_to(self.head(x), frame)])
+
+    def _decide(self, seen: Tensor, at: Positions, planes: Planes) -> list[Tensor]:
+        """What the head makes of what it sees (``planes``), with all that stands around it and behind it."""
+
+        def output(logits: list[Tensor]) -> list[Tensor]:
+            return [at(self.output, plane) for plane in logits]
+
+        if self.propagation is not None and self.propagation.behind_output:
+            return at.propagate(seen, lambda x: output(planes(x)))
+        return output(at.propagate(seen, planes))
 
     @property
     def has_subpixels(self) -> bool:
         """Whether ``subpixel_logits`` are four: the head can give them, and nothing stands behind it."""
         behind = self.config.cell is not None and self.config.cell.position == self.output
+        behind |= self.propagation is not None and self.propagation.behind_output
         return self.head.has_subpixels and not behind
+
+    @property
+    def needs_flow(self) -> bool:
+        """Whether a step that has a state needs the optical flow."""
+        return self.propagation is not None or self.warps_cell
+
+    @property
+    def warps_cell(self) -> bool:
+        """Whether the state of the cell is moved along the flow."""
+        return self.config.cell is not None and self.config.cell.warped
+
+    @property
+    def cell_stride(self) -> int:
+        """How much smaller than the frame the features are where the cell stands."""
+        assert self.config.cell is not None
+        return self.all_positions(self.config)[self.config.cell.position].stride
 
     def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """How many ``subpixel_logits`` there are for frames of ``height`` x ``width``, and their (h, w)."""
@@ -139,14 +181,18 @@ class StreamingNetwork(nn.Module, ABC):
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the tensors of a state."""
-        return () if self.cell is None else self.cell.state_names
+        return tuple(name for part in (self.cell, self.propagation) if part is not None for name in part.state_names)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """The state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""
-        if self.config.cell is None or self.cell is None:
-            return ()
-        stride = self.all_positions(self.config)[self.config.cell.position].stride
-        return self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
+        own: State = ()
+        along: State = ()
+        if self.cell is not None:
+            stride = self.cell_stride
+            own = self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
+        if self.propagation is not None:
+            along = self.propagation.initial_state(batch, height, width)
+        return *own, *along
 
     def for_inference(self) -> StreamingNetwork:
         """A copy that is faster and equal but for rounding: batch norms are folded into convolutions."""
@@ -159,40 +205,32 @@ class StreamingNetwork(nn.Module, ABC):
         fold_norms(self)
 
 
-class Positions:
-    """What stands at the positions of a network during one step, and the state that this moves."""
-
-    def __init__(self, network: StreamingNetwork, state: State | None) -> None:
-        self._network, self._state = network, state
-        self._place = network.config.cell.position if network.config.cell else ""
-
-    @property
-    def state(self) -> State:
-        """The state after the step."""
-        return self._state or ()
-
-    def __call__(self, position: str, x: Tensor) -> Tensor:
-        if position == self._place and self._network.cell is not None:
-            x, self._state = self._network.cell(x, self._state)
-        elif position in self._network.reductions:
-            x = self._network.reductions[position](x)
-        return x
-
-
 def interleave(planes: Tensor, height: int, width: int) -> Tensor:
     """Planes (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
     side = 2 if planes.shape[1] == SQUARE else 1
     return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
 
 
-def unroll(network: StreamingNetwork, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+def deinterleave(pixels: Tensor, squares: int, height: int, width: int) -> Tensor:
+    """The inverse of ``interleave``: (N, H, W) as planes (N, squares, height, width), padded with zeros."""
+    if squares == 1:
+        return pixels.unsqueeze(1)
+    missing = (0, 2 * width - pixels.shape[-1], 0, 2 * height - pixels.shape[-2])
+    padded = functional.pad(pixels.unsqueeze(1), missing)
+    return functional.pixel_unshuffle(padded, 2)
+
+
+def unroll(
+    network: StreamingNetwork, frames: Tensor, state: State | None = None, flow: Tensor | None = None
+) -> tuple[Tensor, State]:
     """Run a network over time.
 
-    frames: (T, N, 3, H, W). Returns logits (T, N, classes, H, W) and the state after the last frame.
+    frames: (T, N, 3, H, W). flow: from each frame to the one before, (T, N, 2, H, W), where the network needs it.
+    Returns logits (T, N, classes, H, W) and the state after the last frame.
     """
     logits = []
-    for frame in frames:
-        output, state = network(frame, state)
+    for number, frame in enumerate(frames):
+        output, state = network(frame, state, None if flow is None else flow[number])
         logits.append(output)
     assert state is not None, "a clip has at least one frame"
     return torch.stack(logits), state

@@ -107,7 +107,8 @@ class WorldFrame:
     labels: NDArray[np.uint8]  # (H, W), CamVid ids
     stamp: float  # seconds
     _raster: Raster = field(repr=False)
-    _later: Callable[[], Placed] = field(repr=False)  # its polygons in the next frame
+    _moved: Callable[[Pose, float], Placed] = field(repr=False)  # its polygons, seen from a pose at a time
+    _next: tuple[Pose, float] = field(repr=False)
 
     @cached_property
     def flow(self) -> NDArray[np.float32]:
@@ -115,7 +116,11 @@ class WorldFrame:
 
         Whether the point is hidden there does not matter. Worked out when first asked for.
         """
-        return self._raster.flow(self._later().axes @ self._raster.placed.from_rays)
+        return self.flow_to(*self._next)
+
+    def flow_to(self, pose: Pose, time: float) -> NDArray[np.float32]:
+        """The same until the camera is, or since it was, at ``pose`` at ``time``, seconds."""
+        return self._raster.flow(self._moved(pose, time).axes @ self._raster.placed.from_rays)
 
 
 class StreetWorld:
@@ -169,11 +174,11 @@ class StreetWorld:
         raster = rasterize(near.polygons, near.poses(time, camera), camera, time)
         rgb = self._expose(colors(raster, self._light(time)), time)
 
-        def moved() -> Placed:
-            next_camera = self.camera(next_pose or pose)
-            return Placed.of(near.poses(later, next_camera).posed(raster.polygons, later), next_camera)
+        def moved(pose: Pose, time: float) -> Placed:
+            camera = self.camera(pose)
+            return Placed.of(near.poses(time, camera).posed(raster.polygons, time), camera)
 
-        return WorldFrame(rgb, raster.labels, time, raster, moved)
+        return WorldFrame(rgb, raster.labels, time, raster, moved, (next_pose or pose, later))
 
     @property
     def lane(self) -> float:

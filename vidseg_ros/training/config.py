@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vidseg_ros.data.config import AugmentationConfig, SourceConfig
+from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.networks.config import NetworkConfig
@@ -13,9 +13,11 @@ from vidseg_ros.schema import require_one_of, require_positive
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
-TRAINABLE = ("encoder", "single", "cell", "all")
-"""Phases of the F2F paper: the encoder behind a classifier of its own, the network without its cell, the cell alone,
-and everything together."""
+TRAINABLE = ("encoder", "single", "cell", "propagation", "all")
+"""Phases of the F2F and GRFP papers: the encoder behind a classifier of its own, the network without its memories, the
+cell alone, what remembers along the flow alone, and everything together."""
+
+SUPERVISED = ("all", "last")
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,15 @@ class PhaseConfig:
     learning_rate: float  # the highest; rises over the first twentieth of the steps, falls to zero along a cosine
     trainable: str = "all"
     freeze_norm: bool = False  # keep the batch norm statistics of the phase before
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam; GRFP takes 0.95 and 0.99
+    supervise: str = "all"  # the frames of a clip whose labels count, or the last one alone, as in GRFP
     burn_in: int = 0  # frames, there and back through the clip, that only fill the memory before every second step
 
     def __post_init__(self) -> None:
         require_one_of("phases.trainable", self.trainable, TRAINABLE)
+        require_one_of("phases.supervise", self.supervise, SUPERVISED)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"phases.betas are {self.betas}; give two numbers from 0 to below 1")
         for key in ("steps", "clip_length", "batch", "learning_rate"):
             require_positive(**{f"phases.{key}": getattr(self, key)})
         if self.burn_in and (self.burn_in < 0 or self.clip_length == 1):
@@ -39,7 +46,7 @@ class PhaseConfig:
 
     @property
     def single_frame(self) -> bool:
-        """Whether the network is built without its cell."""
+        """Whether the network is built without its memories."""
         return self.trainable in ("encoder", "single")
 
 
@@ -58,6 +65,7 @@ class TrainConfig:
     labels: str = "camvid"  # label set
     loss: LossConfig = field(default_factory=LossConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    flow: str = "exact"  # along which memories are carried, where clips know it; estimated: as streams do
     init_from_convolution: bool = True  # a cell begins as an average over time of the convolution that it replaces
     weight_decay: float = 2e-4
     ema_decay: float = 0.0  # decay per step of the running mean of the weights that is judged and kept; 0: none
@@ -78,8 +86,10 @@ class TrainConfig:
                 raise UserError(f"{key} is empty; give at least one")
         if not sum(source.share for source in self.data):
             raise UserError("the shares of data sum to 0; give one source a share")
-        if self.network.cell is None and any(phase.trainable == "cell" for phase in self.phases):
-            raise UserError("a phase trains the cell, and the network has none; give network.cell")
+        require_one_of("flow", self.flow, MEMORY_FLOWS)
+        for part in ("cell", "propagation"):
+            if getattr(self.network, part) is None and any(phase.trainable == part for phase in self.phases):
+                raise UserError(f"a phase trains the {part}, and the network has none; give network.{part}")
         self._require_flow()
 
     def _require_flow(self) -> None:

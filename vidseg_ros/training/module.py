@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.evaluator import Evaluator
-from vidseg_ros.labels import LabelSet
+from vidseg_ros.labels import IGNORE, LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
@@ -41,6 +43,24 @@ def there_and_back(count: int, length: int) -> list[int]:
     """
     period = 2 * (length - 1)
     return [min(back % period, period - back % period) for back in range(count, 0, -1)]
+
+
+def flow_along(batch: Batch, order: Sequence[int]) -> Tensor | None:
+    """The flow from each frame to the one before, (len(order), N, 2, H, W), where frames are taken in ``order``.
+
+    Neighbours in it are neighbours in the clip; the first frame has none before it. None where nothing needs it.
+    """
+    if batch.flow is None or batch.backward is None:
+        return None
+    flows = [torch.zeros_like(batch.backward[0])]
+    for before, now in pairwise(order):
+        flows.append(batch.backward[before] if now > before else batch.flow[now])
+    return torch.stack(flows)
+
+
+def last_only(labels: Tensor) -> Tensor:
+    """Labels (T, N, H, W) of which only the last frame's are known."""
+    return torch.cat([torch.full_like(labels[:-1], IGNORE), labels[-1:]])
 
 
 class SegmentationModule(LightningModule):
@@ -67,8 +87,7 @@ class SegmentationModule(LightningModule):
 
     def _freeze(self) -> None:
         """Let only the part learn that the phase names."""
-        parts = {"encoder": self.network.encoder, "cell": self.network.cell}
-        learning = parts.get(self.phase.trainable)
+        learning = getattr(self.network, self.phase.trainable, None)  # "all" and "single" are no parts
         if learning is not None:
             self.network.requires_grad_(False)
             learning.requires_grad_(True)
@@ -83,31 +102,45 @@ class SegmentationModule(LightningModule):
     def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
         """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
         batch = Batch(*(part.transpose(0, 1) for part in clips))
-        losses: dict[str, Tensor] = self.objective(batch, self._predict(batch.frames))
+        output = self._predict(batch)
+        if self.phase.supervise == "last":
+            batch = replace(batch, labels=last_only(batch.labels))
+        losses: dict[str, Tensor] = self.objective(batch, output)
         if not torch.isfinite(losses["total"]):
             raise self._diverged("loss", losses["total"])
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["total"]
 
-    def _predict(self, frames: Tensor) -> Output:
+    def _predict(self, batch: Batch) -> Output:
         """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
         if self.head is None:
-            logits, state = unroll(self.network, frames, self._burn_in(frames))
+            order = there_and_back(self._burned, len(batch.frames))
+            flow = flow_along(batch, [*order, *range(len(batch.frames))])
+            logits, state = unroll(
+                self.network,
+                batch.frames,
+                self._burn_in(batch.frames[order], None if flow is None else flow[: len(order)]),
+                None if flow is None else flow[len(order) :],
+            )
             return Output(logits.float(), state)
-        return Output(torch.stack([self.head(self.network.features(frame)) for frame in frames]).float())
+        return Output(torch.stack([self.head(self.network.features(frame)) for frame in batch.frames]).float())
+
+    @property
+    def _burned(self) -> int:
+        """How many frames fill the memory before this step."""
+        return self.phase.burn_in * (self.global_step % 2)
 
     @torch.no_grad()
-    def _burn_in(self, frames: Tensor) -> State | None:
+    def _burn_in(self, frames: Tensor, flow: Tensor | None) -> State | None:
         """Return the state in which every second step starts: in turn that of the clip and that of its neighbour.
 
         From fresh starts alone a memory learns nothing of times beyond the clip, and may grow without bound there. From
         its own clip alone it learns that what it remembers is always right.
         """
-        count = self.phase.burn_in * (self.global_step % 2)
-        if not count:
+        if not len(frames):
             return None
-        _, state = unroll(self.network, frames[there_and_back(count, len(frames))])
+        _, state = unroll(self.network, frames, flow=flow)
         neighbour = self.global_step % 4 // 2
         return tuple(tensor.roll(neighbour, 0) for tensor in state)
 
@@ -126,7 +159,8 @@ class SegmentationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate rises over the first steps and falls to zero along a cosine."""
         learning = [p for p in self.parameters() if p.requires_grad]
-        optimizer = AdamW(learning, self.phase.learning_rate, weight_decay=self.config.weight_decay)
+        phase = self.phase
+        optimizer = AdamW(learning, phase.learning_rate, phase.betas, weight_decay=self.config.weight_decay)
         schedule = LambdaLR(optimizer, partial(_pace, steps=self.phase.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -97,7 +97,7 @@ def train(
 
 def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
     """Return what a phase builds: the network, or its single-frame form."""
-    return replace(network, cell=None) if phase.single_frame else network
+    return replace(network, cell=None, propagation=None) if phase.single_frame else network
 
 
 def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None:
@@ -137,8 +137,12 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
 def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
     """Return the clips of phase ``number``."""
     used = [source for source in config.data if source.share > 0]
-    sources = [open_source(s, phase.clip_length, config.network.input.size, labels, config.augmentation) for s in used]
-    return ClipDataset(sources, [source.share for source in used], (config.seed, number), config.loss.needs_flow)
+    size, last = config.network.input.size, phase.supervise == "last"
+    sources = [open_source(s, phase.clip_length, size, labels, config.augmentation, last) for s in used]
+    memory = config.flow if phase_network(config.network, phase).needs_flow else ""
+    return ClipDataset(
+        sources, [source.share for source in used], (config.seed, number), config.loss.needs_flow, memory
+    )
 
 
 def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
