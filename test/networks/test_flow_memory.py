@@ -10,8 +10,8 @@ from vidseg_ros.networks.flow_memory import FlowMemory, FlowMemoryConfig
 PLAIN = FlowMemoryConfig(gain=0.5, decay=0.1, sharpening=0.0)
 
 
-def picture(value, height=4, width=6):
-    return torch.full((1, 3, height, width), float(value))
+def picture(value, height=4, width=6, channels=3):
+    return torch.full((1, channels, height, width), float(value))
 
 
 def test_the_first_frame_has_no_past():
@@ -19,14 +19,14 @@ def test_the_first_frame_has_no_past():
     kept, (posterior, seen) = memory(x, picture(255), torch.zeros(1, 2, 4, 6), memory.initial_state(1, 4, 6))
     assert torch.equal(kept, x)
     assert torch.equal(posterior, x)
-    assert torch.equal(seen, picture(255))
+    torch.testing.assert_close(seen, picture(255, channels=1))
 
 
 @pytest.mark.parametrize("difference", [0, 10, 100])
 def test_what_is_kept_falls_with_the_difference_of_the_pictures(difference):
     memory = FlowMemory(1, 1, PLAIN)
     old, new = torch.full((1, 1, 4, 6), 8.0), torch.zeros(1, 1, 4, 6)
-    kept, _ = memory(new, picture(100 + difference), torch.zeros(1, 2, 4, 6), (old, picture(100)))
+    kept, _ = memory(new, picture(100 + difference), torch.zeros(1, 2, 4, 6), (old, picture(100, channels=1)))
     torch.testing.assert_close(kept, old * 0.5 * math.exp(-0.1 * difference))
 
 
@@ -34,20 +34,23 @@ def test_the_past_moves_with_the_flow_and_what_comes_into_the_picture_has_none()
     memory = FlowMemory(1, 1, PLAIN)
     old, new = torch.arange(6.0).expand(1, 1, 4, 6), torch.zeros(1, 1, 4, 6)
     flow = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 6)
-    kept, _ = memory(new, picture(0), flow, (old, picture(0)))
+    kept, _ = memory(new, picture(0), flow, (old, picture(0, channels=1)))
     torch.testing.assert_close(kept[0, 0, 0], torch.tensor([0.5, 1.0, 1.5, 2.0, 2.5, 0.0]))
 
 
 def test_features_smaller_than_the_frame():
     memory = FlowMemory(1, 2, PLAIN)
     state = memory.initial_state(1, 5, 7)
-    assert [tuple(t.shape) for t in state] == [(1, 1, 3, 4), (1, 3, 3, 4)]
-    kept, (_, seen) = memory(torch.zeros(1, 1, 3, 4), torch.rand(1, 3, 5, 7), torch.zeros(1, 2, 5, 7), state)
-    assert (kept.shape, seen.shape) == ((1, 1, 3, 4), (1, 3, 3, 4))
+    assert [tuple(t.shape) for t in state] == [(1, 1, 3, 4), (1, 1, 3, 4)]
+    frames = torch.rand(1, 3, 5, 7)
+    kept, (_, seen) = memory(torch.zeros(1, 1, 3, 4), frames, torch.zeros(1, 2, 5, 7), state)
+    assert (kept.shape, seen.shape) == ((1, 1, 3, 4), (1, 1, 3, 4))
+    torch.testing.assert_close(seen[0, 0, 0, 0], frames[0, :, :2, :2].mean())
+    torch.testing.assert_close(seen[0, 0, 2, 3], frames[0, :, 4, 6].mean())  # alone in its square
 
 
 def test_sharpening_leaves_what_is_even():
     memory = FlowMemory(1, 1, FlowMemoryConfig(gain=1.0, decay=0.0, sharpening=0.7))
     even = torch.full((1, 1, 4, 6), 3.0)
-    kept, _ = memory(torch.zeros_like(even), picture(0), torch.zeros(1, 2, 4, 6), (even, picture(0)))
+    kept, _ = memory(torch.zeros_like(even), picture(0), torch.zeros(1, 2, 4, 6), (even, picture(0, channels=1)))
     torch.testing.assert_close(kept, even)

@@ -30,9 +30,15 @@ def warp(x: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
     Differentiable in both.
     """
     height, width = x.shape[-2:]
-    columns, rows = places(flow)
-    grid = torch.stack([2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1], -1)
+    steps = flow.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=torch.float32)
+    grid = _still(height, width, flow.device) + flow.float().permute(0, 2, 3, 1) * steps
     return functional.grid_sample(x.float(), grid, mode="bilinear", padding_mode=outside, align_corners=True)
+
+
+def _still(height: int, width: int, device: torch.device) -> Tensor:
+    """Where pixels lie that do not move, -1..1 (H, W, 2)."""
+    down, across = (torch.linspace(-1, 1, count, device=device) for count in (height, width))
+    return torch.stack([across.expand(height, width), down[:, None].expand(height, width)], -1)
 
 
 def follow_labels(labels: Tensor, flow: Tensor, beyond: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidseg_ros.flow.warp import inside, reduce_flow, warp
+from vidseg_ros.flow.warp import inside, warp
 from vidseg_ros.networks.memory import State
 from vidseg_ros.networks.propagation import NEVER
 from vidseg_ros.schema import require_finite
@@ -20,7 +20,7 @@ class FlowMemoryConfig:
 
     gain: float = 0.7
     decay: float = 0.07
-    sharpening: float = 0.45  # undoes, in the mean, the blur of reading between pixels again and again
+    sharpening: float = 0.5  # undoes, in the mean, the blur of reading between pixels again and again
 
     def __post_init__(self) -> None:
         require_finite(**{"flow_memory.gain": self.gain, "flow_memory.decay": self.decay})
@@ -31,7 +31,7 @@ class Recalled:
     """The past at the places of today's pixels.
 
     past: (N, C, h, w). keep: the share of it that is kept, (N, 1, h, w). difference: of the pictures, mean of the
-    absolute values, 0..255 (N, 1, h, w). picture: today's at this size, float32 (N, 3, h, w).
+    absolute values, 0..255 (N, 1, h, w). picture: today's at this size, grey, float32 (N, 1, h, w).
     """
 
     past: Tensor
@@ -55,7 +55,7 @@ class FlowMemory(torch.nn.Module):
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """The state before the first of ``batch`` frames of ``height`` x ``width`` pixels."""
         size = (-(-height // self.scale), -(-width // self.scale))
-        return torch.zeros(batch, self.channels, *size), torch.full((batch, 3, *size), NEVER)
+        return torch.zeros(batch, self.channels, *size), torch.full((batch, 1, *size), NEVER)
 
     def forward(self, x: Tensor, frames: Tensor, flow: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance one step.
@@ -70,10 +70,11 @@ class FlowMemory(torch.nn.Module):
     def recall(self, frames: Tensor, flow: Tensor, state: State) -> Recalled:
         """What the state says of today's pixels, and how far to trust it."""
         posterior, before = state
-        flow = reduce_flow(flow.float(), self.scale)
+        flow = flow[..., :: self.scale, :: self.scale].float() / self.scale  # as smooth as its mean, and cheaper
         picture = reduce_picture(frames, self.scale)
-        past = self._sharpened(warp(posterior, flow))
-        difference = (picture - warp(before, flow)).abs().mean(1, keepdim=True)
+        moved = warp(torch.cat([posterior.float(), before.float()], 1), flow)
+        past = self._sharpened(moved[:, : self.channels])
+        difference = (picture - moved[:, self.channels :]).abs()
         keep = self.config.gain * torch.exp(-self.config.decay * difference) * inside(flow)
         return Recalled(past, keep, difference, picture)
 
@@ -83,6 +84,11 @@ class FlowMemory(torch.nn.Module):
 
 
 def reduce_picture(frames: Tensor, scale: int) -> Tensor:
-    """Frames (N, 3, H, W) at the size of features that are ``scale`` times smaller, rounded up; float32."""
-    picture = frames.float()
-    return picture if scale == 1 else functional.avg_pool2d(picture, scale, scale, ceil_mode=True)
+    """RGB frames (N, 3, H, W) in grey, at the size of features that are ``scale`` times smaller, rounded up.
+
+    Returns the mean of channels and pixels, float32 (N, 1, h, w). One convolution: faster than pooling, then a mean.
+    """
+    height, width = frames.shape[-2:]
+    whole = functional.pad(frames.float(), (0, -width % scale, 0, -height % scale), mode="replicate")
+    mean = torch.full((1, 3, scale, scale), 1 / (3 * scale**2), device=frames.device)
+    return functional.conv2d(whole, mean, stride=scale)

@@ -162,9 +162,9 @@ class StreamingNetwork(nn.Module, ABC):
 
     @property
     def cell_stride(self) -> int:
-        """How much smaller than the frame the features are where the cell stands."""
-        assert self.config.cell is not None
-        return self.all_positions(self.config)[self.config.cell.position].stride
+        """How much smaller than the frame the features are where the cell stands; 1 without a cell."""
+        cell = self.config.cell
+        return self.all_positions(self.config)[cell.position].stride if cell else 1
 
     def subpixel_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """How many ``subpixel_logits`` there are for frames of ``height`` x ``width``, and their (h, w)."""
