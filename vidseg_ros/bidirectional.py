@@ -65,7 +65,7 @@ def _decided(probabilities: Tensor, frame: Frame, reset: str) -> Segmentation:
 
 
 def _sequences(frames: Iterable[Frame], max_gap: float) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """Runs of frames that continue each other, and why each begins, "" for the first; take one whole before the next."""
+    """Runs of frames that continue each other, and why each begins, "" for the first; take one before the next."""
     source = iter(frames)
     following = [("", frame) for frame in islice(source, 1)]
 

@@ -58,7 +58,7 @@ class Positions:
         network, flow = self._network, self._flow
         if self._own is None or flow is None or network.cell is None or not network.warps_cell:
             return self._own
-        flow = reduce_flow(flow.float(), network.cell_stride)
+        flow = reduce_flow(flow.float(), network.cell_stride())
         fresh = network.cell.initial_state(len(flow), *flow.shape[-2:])
         known = inside(flow)
         return tuple(

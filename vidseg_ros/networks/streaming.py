@@ -160,7 +160,6 @@ class StreamingNetwork(nn.Module, ABC):
         """Whether the state of the cell is moved along the flow."""
         return self.config.cell is not None and self.config.cell.warped
 
-    @property
     def cell_stride(self) -> int:
         """How much smaller than the frame the features are where the cell stands; 1 without a cell."""
         cell = self.config.cell
@@ -188,7 +187,7 @@ class StreamingNetwork(nn.Module, ABC):
         own: State = ()
         along: State = ()
         if self.cell is not None:
-            stride = self.cell_stride
+            stride = self.cell_stride()
             own = self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
         if self.propagation is not None:
             along = self.propagation.initial_state(batch, height, width)
