@@ -22,6 +22,13 @@ from vidseg_ros.schema import require_one_of
 At = Callable[[str, Tensor], Tensor]
 """``at(position, x)``: what stands at a position of the network, applied to x."""
 
+Watch = Mapping[str, list[Tensor]]
+"""What training looks at beside the logits, by name: each step appends to the lists. A name is a position, whose input
+is wanted (N, C, h, w), or ``AUXILIARY``."""
+
+AUXILIARY = "auxiliary"
+"""Logits of the auxiliary head (N, classes, h, w), where a network has one."""
+
 
 class Normalize(nn.Module):
     """Turn RGB frames of 0..255 into the input a network was trained on."""
@@ -48,6 +55,8 @@ class StreamingNetwork(nn.Module, ABC):
 
     head: Head
     cell: Memory | None
+    auxiliary: nn.Module | None  # a second head, for training alone
+    auxiliary_position: ClassVar[str] = ""  # whose input the auxiliary head sees
     output: ClassVar[str] = "output"  # the position behind the head
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -55,7 +64,7 @@ class StreamingNetwork(nn.Module, ABC):
         self.config = config
         self.normalize = Normalize(config.input)
         self.reductions = nn.ModuleDict()
-        self.cell = None
+        self.cell = self.auxiliary = None
         if config.cell:
             known = self.all_positions(config)
             require_one_of(f"cell.position of {config.name}", config.cell.position, known)
@@ -85,17 +94,17 @@ class StreamingNetwork(nn.Module, ABC):
         """The deepest features of frames as ``forward`` takes them, for training the encoder alone."""
         raise UserError(f"network '{self.config.name}' has no encoder to train alone; use trainable: single")
 
-    def forward(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, frame: Tensor, state: State | None = None, watch: Watch | None = None) -> tuple[Tensor, State]:
         """Advance one step.
 
         frame: RGB (N, 3, H, W), any dtype, 0..255. state: what the previous step returned; None starts afresh.
-        Returns logits (N, classes, H, W) and the new state.
+        watch: what else is wanted. Returns logits (N, classes, H, W) and the new state.
         """
-        seen, at = self.before_head(frame, state)
+        seen, at = self.before_head(frame, state, watch)
         return at(self.output, crop_to(self.head(seen), frame)), at.state
 
-    def __call__(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        return super().__call__(frame, state)  # type: ignore[no-any-return]
+    def __call__(self, frame: Tensor, state: State | None = None, watch: Watch | None = None) -> tuple[Tensor, State]:
+        return super().__call__(frame, state, watch)  # type: ignore[no-any-return]
 
     def subpixel_logits(self, frame: Tensor, state: State | None = None) -> tuple[list[Tensor], State]:
         """Advance one step like ``forward``, with logits in the form that is cheapest to decide from.
@@ -106,9 +115,11 @@ class StreamingNetwork(nn.Module, ABC):
         seen, at = self.before_head(frame, state)
         return self.decide_from(seen, frame, at), at.state
 
-    def before_head(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, Positions]:
+    def before_head(
+        self, frame: Tensor, state: State | None = None, watch: Watch | None = None
+    ) -> tuple[Tensor, Positions]:
         """The first part of a step: what the head sees (N, C, h, w), and what stands at the positions."""
-        at = Positions(self, state)
+        at = Positions(self, state, watch)
         seen, scale = self.body(self.normalize(frame), at), self.head.scale
         return crop(seen, -(-frame.shape[-2] // scale), -(-frame.shape[-1] // scale)), at
 
@@ -149,8 +160,9 @@ class StreamingNetwork(nn.Module, ABC):
         return self.cell.initial_state(batch, -(-height // stride), -(-width // stride))
 
     def for_inference(self) -> StreamingNetwork:
-        """A copy that is faster and equal but for rounding: batch norms are folded into convolutions."""
+        """A copy that is faster and equal but for rounding: batch norms are folded, what only trains is left out."""
         network = copy.deepcopy(self).eval()
+        network.auxiliary = None
         network.fold()
         return network.requires_grad_(False)
 
@@ -162,8 +174,8 @@ class StreamingNetwork(nn.Module, ABC):
 class Positions:
     """What stands at the positions of a network during one step, and the state that this moves."""
 
-    def __init__(self, network: StreamingNetwork, state: State | None) -> None:
-        self._network, self._state = network, state
+    def __init__(self, network: StreamingNetwork, state: State | None, watch: Watch | None) -> None:
+        self._network, self._state, self._watch = network, state, watch or {}
         self._place = network.config.cell.position if network.config.cell else ""
 
     @property
@@ -172,11 +184,20 @@ class Positions:
         return self._state or ()
 
     def __call__(self, position: str, x: Tensor) -> Tensor:
+        self._show(position, x)
         if position == self._place and self._network.cell is not None:
             x, self._state = self._network.cell(x, self._state)
         elif position in self._network.reductions:
             x = self._network.reductions[position](x)
         return x
+
+    def _show(self, position: str, x: Tensor) -> None:
+        """Append what is wanted of this position."""
+        if position in self._watch:
+            self._watch[position].append(x)
+        if AUXILIARY in self._watch and position == self._network.auxiliary_position:
+            assert self._network.auxiliary is not None, "the form for inference has no auxiliary head"
+            self._watch[AUXILIARY].append(self._network.auxiliary(x))
 
 
 def interleave(planes: Tensor, height: int, width: int) -> Tensor:
@@ -185,14 +206,17 @@ def interleave(planes: Tensor, height: int, width: int) -> Tensor:
     return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
 
 
-def unroll(network: StreamingNetwork, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+def unroll(
+    network: StreamingNetwork, frames: Tensor, state: State | None = None, watch: Watch | None = None
+) -> tuple[Tensor, State]:
     """Run a network over time.
 
-    frames: (T, N, 3, H, W). Returns logits (T, N, classes, H, W) and the state after the last frame.
+    frames: (T, N, 3, H, W). watch: what else is wanted, T tensors of each. Returns logits (T, N, classes, H, W) and the
+    state after the last frame.
     """
     logits = []
     for frame in frames:
-        output, state = network(frame, state)
+        output, state = network(frame, state, watch)
         logits.append(output)
     assert state is not None, "a clip has at least one frame"
     return torch.stack(logits), state

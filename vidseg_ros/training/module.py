@@ -22,6 +22,7 @@ from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
+from vidseg_ros.networks.streaming import AUXILIARY, Watch
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
 MAX_GRADIENT = 1.0  # norm
@@ -66,12 +67,14 @@ class SegmentationModule(LightningModule):
         self._freeze()
 
     def _freeze(self) -> None:
-        """Let only the part learn that the phase names."""
-        parts = {"encoder": self.network.encoder, "cell": self.network.cell}
+        """Let only the part learn that the phase names, and that the loss sees."""
+        parts = {"encoder": getattr(self.network, "encoder", None), "cell": self.network.cell}
         learning = parts.get(self.phase.trainable)
         if learning is not None:
             self.network.requires_grad_(False)
             learning.requires_grad_(True)
+        if self.network.auxiliary is not None and not self.config.loss.lambda_auxiliary:
+            self.network.auxiliary.requires_grad_(False)
 
     def on_train_start(self) -> None:
         """Train, but keep the statistics of batch norms that must not learn."""
@@ -93,8 +96,10 @@ class SegmentationModule(LightningModule):
     def _predict(self, frames: Tensor) -> Output:
         """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
         if self.head is None:
-            logits, state = unroll(self.network, frames, self._burn_in(frames))
-            return Output(logits.float(), state)
+            watch: Watch = {AUXILIARY: []} if self.config.loss.lambda_auxiliary else {}
+            logits, state = unroll(self.network, frames, self._burn_in(frames), watch)
+            auxiliary = torch.stack(watch[AUXILIARY]).float() if watch.get(AUXILIARY) else None
+            return Output(logits.float(), state, auxiliary=auxiliary)
         return Output(torch.stack([self.head(self.network.features(frame)) for frame in frames]).float())
 
     @torch.no_grad()
