@@ -96,6 +96,14 @@ class StreamingNetworkTester:
         begun, _ = network(clip[-1], network.initial_state(1, 45, 61))
         torch.testing.assert_close(begun, fresh)
 
+    def test_training_can_watch_every_position(self):
+        places = self.family().all_positions(self.config)
+        watch = {name: [] for name in places}
+        unroll(self.make(), frames(2, 1, 3, 64, 96), None, watch)
+        for name, place in places.items():
+            shape = (1, place.in_channels, 64 // place.stride, 96 // place.stride)
+            assert [tensor.shape for tensor in watch[name]] == [shape, shape]
+
     def test_batch_members_do_not_mix(self, position):
         network, clip = self.make(position), frames(2, 2, 3, 33, 47)
         torch.testing.assert_close(

@@ -82,7 +82,8 @@ class PSPNet(StreamingNetwork):
         return self.encoder(self.normalize(frame))[-1]  # type: ignore[no-any-return]
 
     def body(self, x: Tensor, at: At) -> Tensor:
-        if len(x) == 1 and any(norm.training for norm in self.pooling.modules() if isinstance(norm, nn.BatchNorm2d)):
+        norms = (module for module in self.pooling.modules() if isinstance(module, nn.BatchNorm2d))
+        if any(norm.training for norm in norms) and x.shape[0] == 1:
             raise UserError("pspnet normalises one pooled value per frame over the batch; train with batch: 2 or more")
         middle, deep = self.encoder(x)
         at("middle", middle)
