@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import statistics
@@ -26,6 +27,7 @@ from vidseg_ros.engines.reference import ReferenceEngine
 from vidseg_ros.engines.registry import engine_of_file
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.networks import StreamingNetwork
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 REFERENCE = "reference"
@@ -243,10 +245,17 @@ def _result(runner: Runner, yardstick: Runner) -> dict[str, Any]:
 
 
 def multiply_adds(checkpoint: str, size: tuple[int, int]) -> float:
-    """Multiply-adds of one step in units of 10^9."""
-    network = load_checkpoint(checkpoint).network
+    """Multiply-adds of one step in units of 10^9, at ``size`` (width, height)."""
+    return multiply_adds_of(load_checkpoint(checkpoint).network, size)
+
+
+def multiply_adds_of(network: StreamingNetwork, size: tuple[int, int]) -> float:
+    """The same of a network; it is counted, not computed."""
+    width, height = size
+    frame = torch.zeros(1, 3, height, width, dtype=torch.uint8, device="meta")
+    network = copy.deepcopy(network).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 3, size[1], size[0], dtype=torch.uint8))
+        network(frame)
     return float(counter.get_total_flops()) / 2e9
 
 

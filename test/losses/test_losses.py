@@ -197,3 +197,33 @@ def test_the_objective_of_the_paper():
     single = objective_of(logits[:1], labels[:1])
     assert single["incons"] == 0
     assert single["total"] == single["ce"]
+
+
+def test_the_auxiliary_term_is_cross_entropy_of_enlarged_logits():
+    """Half the weight, half the term; without an auxiliary head there is none, whatever its weight."""
+    logits, labels = random_clip(10, height=5, width=9)
+    small = torch.randn(3, 2, 3, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    batch = Batch(torch.zeros(3, 2, 3, 5, 9, dtype=torch.uint8), labels)
+    large = functional.interpolate(small.flatten(0, 1), (5, 9), mode="bilinear", align_corners=True)
+    expected = functional.cross_entropy(large, labels.flatten(0, 1), weights, ignore_index=IGNORE)
+    for factor in (0.4, 0.2):
+        config = LossConfig(lambda_incons=0.0, lambda_auxiliary=factor)
+        terms = Objective(config, weights)(batch, Output(logits, auxiliary=small))
+        assert terms["auxiliary"].item() == pytest.approx(expected.item())
+        assert terms["total"].item() == pytest.approx((terms["ce"] + factor * expected).item())
+    assert LossConfig().lambda_auxiliary == 0.4
+    assert "auxiliary" not in Objective(LossConfig())(batch, Output(logits))
+    off = Objective(LossConfig(lambda_auxiliary=0.0))(batch, Output(logits, auxiliary=small))
+    assert "auxiliary" not in off
+
+
+def test_gradients_of_the_auxiliary_term():
+    logits, labels = random_clip(11)
+    batch, objective = Batch(torch.zeros(3, 2, 3, 4, 5, dtype=torch.uint8), labels), Objective(LossConfig())
+    small = torch.randn(3, 2, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def term(auxiliary):
+        return objective(batch, Output(logits, auxiliary=auxiliary))["auxiliary"]
+
+    assert torch.autograd.gradcheck(term, small)

@@ -78,7 +78,7 @@ def test_the_gate_decides_for_each_pixel_of_the_output():
     with torch.no_grad():
         memory.gate[-1].bias.copy_(torch.tensor([-50.0, 0.0, 0.0, 0.0]))
         seen, frames = torch.randn(1, 4, 6, 8), clip(1, 3, 12, 16).float()
-        state = torch.randn(1, 4, 6, 8), torch.nn.functional.avg_pool2d(frames, 2)
+        state = torch.randn(1, 4, 6, 8), torch.nn.functional.avg_pool2d(frames.mean(1, keepdim=True), 2)
         flow = torch.zeros(1, 2, 12, 16)
 
         def whole(x):
@@ -102,7 +102,9 @@ def test_what_is_outside_and_what_differs_has_no_past_whatever_the_gate_says():
         memory.gate[-1].bias.fill_(50.0)
         seen, frames = torch.randn(1, 4, 6, 8), clip(1, 3, 6, 8).float()
         flow = torch.tensor([3.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 6, 8)
-        (logits,), _ = memory(seen, lambda x: [x], frames, flow, (torch.randn(1, 4, 6, 8), frames.roll(3, 3)))
+        (logits,), _ = memory(
+            seen, lambda x: [x], frames, flow, (torch.randn(1, 4, 6, 8), frames.roll(3, 3).mean(1, keepdim=True))
+        )
     assert torch.equal(logits[..., -3:], seen[..., -3:])
     assert not torch.isclose(logits[..., :-3], seen[..., :-3]).all()
 

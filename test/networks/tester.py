@@ -25,6 +25,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import build, unroll
 from vidseg_ros.networks.config import CellConfig, NetworkConfig
+from vidseg_ros.networks.positions import AUXILIARY
 
 SIZES = [(64, 96), (45, 61), (33, 32)]
 CPU = EngineConfig(device="cpu", threads=1)
@@ -95,6 +96,14 @@ class StreamingNetworkTester:
         begun, _ = network(clip[-1], network.initial_state(1, 45, 61))
         torch.testing.assert_close(begun, fresh)
 
+    def test_training_can_watch_every_position(self):
+        places = self.family().all_positions(self.config)
+        watch = {name: [] for name in places}
+        unroll(self.make(), frames(2, 1, 3, 64, 96), watch=watch)
+        for name, place in places.items():
+            shape = (1, place.in_channels, 64 // place.stride, 96 // place.stride)
+            assert [tensor.shape for tensor in watch[name]] == [shape, shape]
+
     def test_batch_members_do_not_mix(self, position):
         network, clip = self.make(position), frames(2, 2, 3, 33, 47)
         torch.testing.assert_close(
@@ -102,9 +111,10 @@ class StreamingNetworkTester:
         )
 
     def test_every_parameter_learns(self, position):
-        network = self.make(position).train()
-        logits, _ = unroll(network, frames(2, 2, 3, 64, 96))
-        logits.square().mean().backward()
+        network, watch = self.make(position).train(), {AUXILIARY: []}
+        logits, _ = unroll(network, frames(2, 2, 3, 64, 96), watch=watch)
+        assert len(watch[AUXILIARY]) == (2 if network.auxiliary else 0)
+        sum(said.square().mean() for said in (logits, *watch[AUXILIARY])).backward()
         idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
         assert idle == []
         moved = [p.grad.abs().sum() > 0 for name, p in network.named_parameters()]
@@ -115,6 +125,8 @@ class StreamingNetworkTester:
         folded = network.for_inference()
         expected, got = unroll(network, clip)[0], unroll(folded, clip)[0]
         assert (expected - got).abs().max() < 1e-4 * expected.abs().max()
+        assert folded.auxiliary is None
+        assert not any(isinstance(m, torch.nn.Dropout2d) for m in folded.modules())
         left = [n for n, m in folded.named_modules() if isinstance(m, torch.nn.BatchNorm2d)]
         assert len(left) <= 1 + sum(isinstance(m, torch.nn.BatchNorm2d) for m in [folded.cell])
 

@@ -1,4 +1,6 @@
-"""Readers of the official files: ESPNet (Mehta et al.), F2F (Rebol and Knoebelreiter), light networks (releases.py)."""
+"""Readers of the official files: ESPNet (Mehta et al.), F2F (Rebol and Knoebelreiter), and those with tables of names
+(releases.py, pspnet_files.py).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, require_finite_weights, without_denormals
-from vidseg_ros.checkpoints.releases import RELEASED_INPUT, RELEASES, Renames
+from vidseg_ros.checkpoints.pspnet_files import import_pspnet
+from vidseg_ros.checkpoints.releases import RELEASED_INPUT, RELEASES, rename_all
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
@@ -73,15 +77,18 @@ SKIP_RGB_CHANNELS = 19
 
 
 def import_weights(path: Path) -> Checkpoint:
-    """Read an official ``.pth`` file into a checkpoint of this package.
+    """Read an official ``.pth`` or ``.safetensors`` file into a checkpoint of this package.
 
-    Encoder-only releases of ESPNet get a fresh decoder and serve as a start for training. Outputs beyond the label
-    set (the void class of the ESPNet releases) are dropped. Raises UserError for a file of another kind.
+    Releases of an encoder alone get fresh weights for the rest and serve as a start for training. Outputs beyond the
+    label set (the void class of the ESPNet releases) are dropped. Raises UserError for a file of another kind.
     """
-    raw = _load_pickle(path)
-    if isinstance(raw.get("state_dict"), Mapping):
-        return _import_release(path, _clean(raw["state_dict"]))
-    return _import_espnet(path, raw)
+    raw = _load(path)
+    inside = isinstance(raw.get("state_dict"), Mapping)
+    state = _clean(raw["state_dict"] if inside else raw)
+    checkpoint = import_pspnet(path, state)
+    if checkpoint is not None:
+        return checkpoint
+    return _import_release(path, state) if inside else _import_espnet(path, raw)
 
 
 def _import_release(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
@@ -89,10 +96,10 @@ def _import_release(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
     for name, renames in RELEASES.items():
         about = {"name": name, "classes": len(CITYSCAPES), "input": asdict(RELEASED_INPUT)}
         network = build(from_dict(NetworkConfig, about))
-        renamed = {_rename(key, renames): without_denormals(value) for key, value in state.items()}
-        if {k: v.shape for k, v in renamed.items()} == {k: v.shape for k, v in network.state_dict().items()}:
-            require_finite_weights(renamed)
-            network.load_state_dict(renamed)
+        tensors = {key: without_denormals(value) for key, value in rename_all(state, renames).items()}
+        if {k: v.shape for k, v in tensors.items()} == {k: v.shape for k, v in network.state_dict().items()}:
+            require_finite_weights(tensors)
+            network.load_state_dict(tensors)
             return Checkpoint(network.eval(), CITYSCAPES, {"source": path.name, "format": name})
     raise UserError(f"'{path}' holds none of the networks {', '.join(RELEASES)}; import a released file for Cityscapes")
 
@@ -100,7 +107,7 @@ def _import_release(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
 def _import_espnet(path: Path, raw: Mapping[str, Any]) -> Checkpoint:
     f2f = "model_state" in raw
     state = _clean(raw["model_state"] if isinstance(raw.get("model_state"), Mapping) else raw)
-    renamed = {_rename(key, (*SUB_BLOCKS, *RENAMES)): value for key, value in state.items()}
+    renamed = rename_all(state, (*SUB_BLOCKS, *RENAMES))
     if FIRST_LAYER not in renamed:
         raise UserError(f"'{path}' holds no ESPNet; import an ESPNet release or an F2F checkpoint")
     try:
@@ -134,10 +141,12 @@ def _is_full(state: Mapping[str, Tensor]) -> bool:
     return any(not key.startswith("encoder.") for key in state)
 
 
-def _load_pickle(path: Path) -> Mapping[str, Any]:
+def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise UserError(f"'{path}' does not exist; name a .pth file")
+        raise UserError(f"'{path}' does not exist; name a .pth or .safetensors file")
     try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
         raw = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a foreign or damaged file makes the unpickler raise is anybody's guess
         reason = [*str(error).strip().splitlines(), type(error).__name__][0]
@@ -155,12 +164,6 @@ def _clean(state: Mapping[str, object]) -> dict[str, Tensor]:
     if "level1.conv.weight" in plain:
         plain = {f"encoder.{key}": value for key, value in plain.items() if not key.startswith("classifier")}
     return plain
-
-
-def _rename(key: str, renames: Renames) -> str:
-    for pattern, replacement in renames:
-        key = re.sub(pattern, replacement, key)
-    return key
 
 
 def _describe(state: dict[str, Tensor], f2f: bool) -> tuple[ESPNetConfig, LabelSet]:

@@ -1,14 +1,33 @@
-"""Light networks released for Cityscapes (realtime-semantic-segmentation-pytorch, Apache-2.0): their names and ours."""
+"""Names in files of others, and ours: light networks for Cityscapes (realtime-semantic-segmentation-pytorch,
+Apache-2.0), PSPNet of ETC, backbones trained on ImageNet.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from vidseg_ros.networks.config import InputConfig
 
 RELEASED_INPUT = InputConfig((1024, 512), "rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-"""Input of these releases: RGB with the mean and standard deviation of ImageNet."""
+"""Input of the light networks: RGB with the mean and standard deviation of ImageNet."""
 
 Renames = tuple[tuple[str, str], ...]
 """Pairs of a regular expression and what replaces it, applied one after the other."""
+
+
+def rename_all(state: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
+    """Tensors under their names here."""
+    return {_rename(key, renames): value for key, value in state.items()}
+
+
+def _rename(key: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
+        key = re.sub(pattern, replacement, key)
+    return key
+
 
 FDDWNET: Renames = (
     (r"^layer1\.", "quarter.0."),
@@ -85,3 +104,55 @@ CFPNET: Renames = (
 
 RELEASES = {"cfpnet": CFPNET, "dabnet": DABNET, "espnetv2": ESPNETV2, "fddwnet": FDDWNET, "mininetv2": MININETV2}
 """Family of networks -> from the names in its released file to ours."""
+
+RESNET: Renames = (
+    (r"\.conv([123])\.", r".layers.\1.0."),
+    (r"\.bn([123])\.", r".layers.\1.1."),
+    *((rf"\.layers\.{i + 1}\.", f".layers.{i}.") for i in range(3)),
+    (r"\.downsample\.", ".shortcut."),
+    *((rf"^layer{i + 1}\.", f"encoder.stages.{i}.") for i in range(4)),
+)
+"""Blocks of torchvision's ResNet, which PSPNet's code took over."""
+
+TORCHVISION_RESNET: Renames = (
+    *RESNET,
+    *((rf"^conv{i + 1}\.", f"encoder.stem.{i}.0.") for i in range(3)),
+    *((rf"^bn{i + 1}\.", f"encoder.stem.{i}.1.") for i in range(3)),
+)
+
+ETC: Renames = (
+    *RESNET,
+    *((rf"^layer0\.{3 * i + j}\.", f"encoder.stem.{i}.{j}.") for i in range(3) for j in range(2)),
+    (r"^ppm\.features\.(\d)\.1\.", r"pooling.grids.\1.1.0."),
+    (r"^ppm\.features\.(\d)\.2\.", r"pooling.grids.\1.1.1."),
+    (r"^cls\.", "classifier."),
+    (r"^aux\.", "auxiliary."),
+    (r"^(classifier|auxiliary)\.([01])\.", r"\1.0.\2."),
+    (r"^(classifier|auxiliary)\.4\.", r"\1.2."),
+)
+"""PSPNet of the ETC release (irfanICMLL/ETC-Real-time-Per-frame-Semantic-video-segmentation) and of semseg."""
+
+HUGGING_FACE: Renames = ((r"\.convolution\.", ".0."), (r"\.normalization\.", ".1."))
+
+HUGGING_FACE_RESNET: Renames = (
+    (r"^embedder\.embedder\.", "encoder.stem.0."),
+    (r"\.layer\.", ".layers."),
+    (r"^encoder\.stages\.(\d)\.layers\.", r"encoder.stages.\1."),
+    *HUGGING_FACE,
+)
+
+MOBILENETV2_DEPTHS = (2, 3, 4, 3, 3, 1)  # of the stages behind the first
+HUGGING_FACE_MOBILENETV2: Renames = (
+    (r"^conv_stem\.first_conv\.", "encoder.stem."),
+    (r"^conv_stem\.conv_3x3\.", "encoder.stages.0.0.layers.0."),
+    (r"^conv_stem\.reduce_1x1\.", "encoder.stages.0.0.layers.1."),
+    *(
+        (rf"^layer\.{sum(MOBILENETV2_DEPTHS[:stage]) + block}\.", f"encoder.stages.{stage + 1}.{block}.layers.")
+        for stage, depth in enumerate(MOBILENETV2_DEPTHS)
+        for block in range(depth)
+    ),
+    (r"\.expand_1x1\.", ".0."),
+    (r"\.conv_3x3\.", ".1."),
+    (r"\.reduce_1x1\.", ".2."),
+    *HUGGING_FACE,
+)

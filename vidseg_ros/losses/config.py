@@ -14,8 +14,8 @@ TEMPORAL = ("probabilities", "logits")
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Cross entropy, the inconsistency loss (F2F paper, equations (1) to (6), and its public code) and the temporal
-    loss (ETC paper, equation (1), and its public code)."""
+    """Cross entropy, the inconsistency loss (F2F paper, equations (1) to (6), and its public code), the temporal loss
+    (ETC paper, equation (1), and its public code), cross entropy of an auxiliary head (PSPNet paper, section 3.3)."""
 
     weight_power: float = 1.0  # of the class weights 1 / ln(1.10 + p); 0: all classes count alike
     lambda_incons: float = 10.0
@@ -24,19 +24,25 @@ class LossConfig:
     dilation: int = 0  # pixels around a change of the truth that are left out; the public code takes 2
     lambda_temporal: float = 0.0  # the paper takes 0.1; above 0, clips must know their flow
     temporal: str = "probabilities"  # as in the paper, or on logits as in the public code
+    lambda_auxiliary: float = 0.4  # where the network has an auxiliary head
 
     def __post_init__(self) -> None:
         require_one_of("loss.difference", self.difference, DIFFERENCES)
         require_one_of("loss.compared", self.compared, COMPARED)
         require_one_of("loss.temporal", self.temporal, TEMPORAL)
-        for key in ("weight_power", "lambda_incons", "dilation", "lambda_temporal"):
+        for key in ("weight_power", "lambda_incons", "dilation", "lambda_temporal", "lambda_auxiliary"):
             if getattr(self, key) < 0:
                 raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")
 
     @property
     def lambdas(self) -> dict[str, float]:
         """The factor of each term in the total, by the names of ``objective.TERMS``."""
-        return {"ce": 1.0, "incons": self.lambda_incons, "temporal": self.lambda_temporal}
+        return {
+            "ce": 1.0,
+            "auxiliary": self.lambda_auxiliary,
+            "incons": self.lambda_incons,
+            "temporal": self.lambda_temporal,
+        }
 
     @property
     def needs_flow(self) -> bool:

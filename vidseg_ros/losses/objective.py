@@ -78,6 +78,13 @@ def _cross_entropy(case: Case) -> Tensor:
     return cross_entropy(case.output.logits, case.batch.labels, case.class_weights)
 
 
+def _auxiliary(case: Case) -> Tensor:
+    given, logits = case.output.auxiliary, case.output.logits
+    assert given is not None
+    large = functional.interpolate(given.flatten(0, 1), logits.shape[-2:], mode="bilinear", align_corners=True)
+    return cross_entropy(large.view_as(logits), case.batch.labels, case.class_weights)
+
+
 def _inconsistency(case: Case) -> Tensor:
     logits, config = case.output.logits, case.config
     if len(logits) == 1:
@@ -100,6 +107,7 @@ def _temporal(case: Case) -> Tensor:
 
 TERMS: dict[str, Callable[[Case], Tensor]] = {
     "ce": _cross_entropy,  # F2F paper, equation (1) with lambda_ce = 1
+    "auxiliary": _auxiliary,  # PSPNet paper, section 3.3
     "incons": _inconsistency,  # F2F paper, equations (2) to (6)
     "temporal": _temporal,  # ETC paper, equation (1)
 }
@@ -126,6 +134,8 @@ class Objective(nn.Module):
         batch = batch.resized(*output.logits.shape[-2:])
         case = Case(self.config, batch, output, teacher, self.class_weights)
         lambdas = self.config.lambdas
+        if output.auxiliary is None:
+            lambdas["auxiliary"] = 0.0
         terms = {name: term(case) for name, term in TERMS.items() if lambdas[name] or name in REPORTED}
         total = sum((lambdas[name] * value for name, value in terms.items()), output.logits.new_zeros(()))
         return {"total": total, **terms}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import torch
@@ -124,6 +124,22 @@ class DownSampler(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.conv(x), self.pool(x)], 1)
+
+
+class PyramidPooling(nn.Module):
+    """Features beside their means over square grids, each through a layer of ``reduce`` (PSPNet, Zhao et al. 2017).
+
+    bins: cells of each grid, a side.
+    """
+
+    def __init__(self, bins: Sequence[int], reduce: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.grids = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(side), reduce()) for side in bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-2:]
+        means = [functional.interpolate(grid(x), size, mode="bilinear", align_corners=True) for grid in self.grids]
+        return torch.cat([x, *means], 1)
 
 
 class Head(nn.Module, ABC):

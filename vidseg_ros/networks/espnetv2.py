@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vidseg_ros.networks.blocks import Bilinear, conv, crop_to, depthwise, fuse_hierarchically, normed
+from vidseg_ros.networks.blocks import (
+    Bilinear,
+    PyramidPooling,
+    conv,
+    crop_to,
+    depthwise,
+    fuse_hierarchically,
+    normed,
+)
 from vidseg_ros.networks.config import NetworkConfig, Position
 from vidseg_ros.networks.streaming import At, StreamingNetwork
 
@@ -64,21 +71,15 @@ class StridedEESP(nn.Module):
         return torch.cat([self.pyramid(x), self.pool(x)], 1) + self.shortcut(frame)  # type: ignore[no-any-return]
 
 
-class PyramidPooling(nn.Module):
-    """Means over grids of ``BINS`` a side, beside the features themselves (PSPNet, Zhao et al. 2017)."""
+class MergedPooling(PyramidPooling):
+    """Pyramid pooling, merged to as many channels as it saw."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        narrow = channels // len(BINS)
-        self.grids = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(bins), conv(channels, narrow, 1)) for bins in BINS
-        )
+        super().__init__(BINS, lambda: conv(channels, channels // len(BINS), 1))
         self.merge = normed(conv(2 * channels, channels, 1, bias=True), nn.PReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        size = x.shape[-2:]
-        means = [functional.interpolate(grid(x), size, mode="bilinear", align_corners=True) for grid in self.grids]
-        return self.merge(torch.cat([x, *means], 1))  # type: ignore[no-any-return]
+        return self.merge(super().forward(x))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class ESPNetV2(StreamingNetwork):
         self.level4 = nn.Sequential(*(EESP(SIXTEENTH) for _ in range(7)))
         self.up_eighth = Bilinear(2, align_corners=True)
         self.reduce = normed(conv(SIXTEENTH, EIGHTH, 1), nn.ReLU())
-        self.pooling = PyramidPooling(2 * EIGHTH)
+        self.pooling = MergedPooling(2 * EIGHTH)
         self.classifier = nn.Sequential(
             normed(conv(2 * EIGHTH, EIGHTH, 3), nn.PReLU()), conv(EIGHTH, config.classes, 1)
         )

@@ -28,10 +28,15 @@ class ScaledPReLU(nn.Module):
 
 
 def fold_norms(module: nn.Module) -> None:
-    """Replace batch norms in place, in all children: into the convolution before them, or as scale and shift."""
+    """Replace batch norms in place, in all children: into the convolution before them, or as scale and shift.
+
+    Dropout, which only trains, is left out.
+    """
     for name, child in module.named_children():
         if isinstance(child, NormPReLU):
             setattr(module, name, ScaledPReLU(child.slope, *_affine(child.norm)))
+        elif isinstance(child, nn.Dropout2d):
+            setattr(module, name, nn.Identity())
         elif isinstance(child, nn.PReLU):
             setattr(module, name, ScaledPReLU(child.weight))
         elif isinstance(child, nn.Sequential) and isinstance(child[0], nn.Conv2d | nn.ConvTranspose2d):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,13 @@ from vidseg_ros.networks.propagation import Planes
 if TYPE_CHECKING:
     from vidseg_ros.networks.streaming import StreamingNetwork
 
+Watch = Mapping[str, list[Tensor]]
+"""What training looks at beside the logits, by name: each step appends to the lists. A name is a position, whose input
+is wanted (N, C, h, w), or ``AUXILIARY``."""
+
+AUXILIARY = "auxiliary"
+"""Logits of the auxiliary head (N, classes, h, w), where a network has one."""
+
 
 class Positions:
     """``at(position, x)``: what stands at a position, applied to x; it moves the state of the network.
@@ -22,8 +30,15 @@ class Positions:
     Raises UserError where something remembers along the flow, and nobody gives it.
     """
 
-    def __init__(self, network: StreamingNetwork, frame: Tensor, state: State | None, flow: Tensor | None) -> None:
-        self._network, self._frame, self._flow = network, frame, flow
+    def __init__(
+        self,
+        network: StreamingNetwork,
+        frame: Tensor,
+        state: State | None,
+        flow: Tensor | None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._network, self._frame, self._flow, self._watch = network, frame, flow, watch or {}
         self._place = network.config.cell.position if network.config.cell else ""
         own = 0 if network.cell is None else len(network.cell.state_names)
         self._own: State | None = None if state is None else state[:own]
@@ -40,11 +55,20 @@ class Positions:
         return (*(self._own or ()), *(self._along or ()))
 
     def __call__(self, position: str, x: Tensor) -> Tensor:
+        self._show(position, x)
         if position == self._place and self._network.cell is not None:
             x, self._own = self._network.cell(x, self._moved())
         elif position in self._network.reductions:
             x = self._network.reductions[position](x)
         return x
+
+    def _show(self, position: str, x: Tensor) -> None:
+        """Append what is wanted of this position."""
+        if position in self._watch:
+            self._watch[position].append(x)
+        if AUXILIARY in self._watch and position == self._network.auxiliary_position:
+            assert self._network.auxiliary is not None, "the form for inference has no auxiliary head"
+            self._watch[AUXILIARY].append(self._network.auxiliary(x))
 
     def propagate(self, seen: Tensor, planes: Planes) -> list[Tensor]:
         """Logits of what the head sees, and of what is remembered along the flow; ``planes`` makes them."""

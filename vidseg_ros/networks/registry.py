@@ -9,8 +9,10 @@ from vidseg_ros.networks.espnet import ESPNet, ESPNetConfig
 from vidseg_ros.networks.espnetv2 import ESPNetV2, ESPNetV2Config
 from vidseg_ros.networks.fddwnet import FDDWNet, FDDWNetConfig
 from vidseg_ros.networks.gated_flow import GatedFlow, GatedFlowConfig
+from vidseg_ros.networks.hrnet import HRNet, HRNetConfig
 from vidseg_ros.networks.mininetv2 import MiniNetV2, MiniNetV2Config
 from vidseg_ros.networks.propagation import Propagation
+from vidseg_ros.networks.pspnet import PSPNet, PSPNetConfig
 from vidseg_ros.networks.ssnet import SSNet, SSNetConfig
 from vidseg_ros.networks.stgru import STGRU, STGRUConfig
 from vidseg_ros.networks.streaming import StreamingNetwork
@@ -22,7 +24,9 @@ NETWORKS: dict[type[NetworkConfig], type[StreamingNetwork]] = {
     ESPNetConfig: ESPNet,
     ESPNetV2Config: ESPNetV2,
     FDDWNetConfig: FDDWNet,
+    HRNetConfig: HRNet,
     MiniNetV2Config: MiniNetV2,
+    PSPNetConfig: PSPNet,
     SSNetConfig: SSNet,
 }
 

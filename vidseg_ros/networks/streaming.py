@@ -17,7 +17,7 @@ from vidseg_ros.networks.config import InputConfig, NetworkConfig, Position
 from vidseg_ros.networks.convlstm import ConvLSTM
 from vidseg_ros.networks.folding import fold_norms
 from vidseg_ros.networks.memory import Memory, State, Static
-from vidseg_ros.networks.positions import Positions
+from vidseg_ros.networks.positions import Positions, Watch
 from vidseg_ros.networks.propagation import Planes, Propagation
 from vidseg_ros.schema import require_one_of
 
@@ -52,6 +52,8 @@ class StreamingNetwork(nn.Module, ABC):
     head: Head
     cell: Memory | None
     propagation: Propagation | None
+    auxiliary: nn.Module | None  # a second head, for training alone
+    auxiliary_position: ClassVar[str] = ""  # whose input the auxiliary head sees
     output: ClassVar[str] = "output"  # the position behind the head
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -59,7 +61,7 @@ class StreamingNetwork(nn.Module, ABC):
         self.config = config
         self.normalize = Normalize(config.input)
         self.reductions = nn.ModuleDict()
-        self.cell = self.propagation = None
+        self.cell = self.propagation = self.auxiliary = None
         if config.cell:
             known = self.all_positions(config)
             require_one_of(f"cell.position of {config.name}", config.cell.position, known)
@@ -94,19 +96,23 @@ class StreamingNetwork(nn.Module, ABC):
         """The deepest features of frames as ``forward`` takes them, for training the encoder alone."""
         raise UserError(f"network '{self.config.name}' has no encoder to train alone; use trainable: single")
 
-    def forward(self, frame: Tensor, state: State | None = None, flow: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None, watch: Watch | None = None
+    ) -> tuple[Tensor, State]:
         """Advance one step.
 
         frame: RGB (N, 3, H, W), any dtype, 0..255. state: what the previous step returned; None starts afresh.
         flow: from each pixel to its place in the frame before, pixels (N, 2, H, W), for a network that ``needs_flow``
-        and has a state. Returns logits (N, classes, H, W) and the new state.
+        and has a state. watch: what else is wanted. Returns logits (N, classes, H, W) and the new state.
         """
-        seen, at = self.before_head(frame, state, flow)
+        seen, at = self.before_head(frame, state, flow, watch)
         (logits,) = self._decide(seen, at, lambda x: [crop_to(self.head(x), frame)])
         return logits, at.state
 
-    def __call__(self, frame: Tensor, state: State | None = None, flow: Tensor | None = None) -> tuple[Tensor, State]:
-        return super().__call__(frame, state, flow)  # type: ignore[no-any-return]
+    def __call__(
+        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None, watch: Watch | None = None
+    ) -> tuple[Tensor, State]:
+        return super().__call__(frame, state, flow, watch)  # type: ignore[no-any-return]
 
     def subpixel_logits(
         self, frame: Tensor, state: State | None = None, flow: Tensor | None = None
@@ -120,10 +126,10 @@ class StreamingNetwork(nn.Module, ABC):
         return self.decide_from(seen, frame, at), at.state
 
     def before_head(
-        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None
+        self, frame: Tensor, state: State | None = None, flow: Tensor | None = None, watch: Watch | None = None
     ) -> tuple[Tensor, Positions]:
         """The first part of a step: what the head sees (N, C, h, w), and what stands at the positions."""
-        at = Positions(self, frame, state, flow)
+        at = Positions(self, frame, state, flow, watch)
         seen, scale = self.body(self.normalize(frame), at), self.head.scale
         return crop(seen, -(-frame.shape[-2] // scale), -(-frame.shape[-1] // scale)), at
 
@@ -194,8 +200,9 @@ class StreamingNetwork(nn.Module, ABC):
         return *own, *along
 
     def for_inference(self) -> StreamingNetwork:
-        """A copy that is faster and equal but for rounding: batch norms are folded into convolutions."""
+        """A copy that is faster and equal but for rounding: batch norms are folded, what only trains is left out."""
         network = copy.deepcopy(self).eval()
+        network.auxiliary = None
         network.fold()
         return network.requires_grad_(False)
 
@@ -220,16 +227,21 @@ def deinterleave(pixels: Tensor, squares: int, height: int, width: int) -> Tenso
 
 
 def unroll(
-    network: StreamingNetwork, frames: Tensor, state: State | None = None, flow: Tensor | None = None
+    network: StreamingNetwork,
+    frames: Tensor,
+    state: State | None = None,
+    flow: Tensor | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, State]:
     """Run a network over time.
 
     frames: (T, N, 3, H, W). flow: from each frame to the one before, (T, N, 2, H, W), where the network needs it.
-    Returns logits (T, N, classes, H, W) and the state after the last frame.
+    watch: what else is wanted, T tensors of each. Returns logits (T, N, classes, H, W) and the state after the last
+    frame.
     """
     logits = []
     for number, frame in enumerate(frames):
-        output, state = network(frame, state, None if flow is None else flow[number])
+        output, state = network(frame, state, None if flow is None else flow[number], watch)
         logits.append(output)
     assert state is not None, "a clip has at least one frame"
     return torch.stack(logits), state

@@ -24,6 +24,7 @@ from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import IGNORE, LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
+from vidseg_ros.networks.positions import AUXILIARY, Watch
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
 MAX_GRADIENT = 1.0  # norm
@@ -86,11 +87,13 @@ class SegmentationModule(LightningModule):
         self._freeze()
 
     def _freeze(self) -> None:
-        """Let only the part learn that the phase names."""
+        """Let only the part learn that the phase names, and that the loss sees."""
         learning = getattr(self.network, self.phase.trainable, None)  # "all" and "single" are no parts
         if learning is not None:
             self.network.requires_grad_(False)
             learning.requires_grad_(True)
+        if self.network.auxiliary is not None and not self.config.loss.lambda_auxiliary:
+            self.network.auxiliary.requires_grad_(False)
 
     def on_train_start(self) -> None:
         """Train, but keep the statistics of batch norms that must not learn."""
@@ -115,6 +118,7 @@ class SegmentationModule(LightningModule):
     def _predict(self, batch: Batch) -> Output:
         """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
         if self.head is None:
+            watch: Watch = {AUXILIARY: []} if self.config.loss.lambda_auxiliary else {}
             order = there_and_back(self._burned, len(batch.frames))
             flow = flow_along(batch, [*order, *range(len(batch.frames))])
             logits, state = unroll(
@@ -122,8 +126,10 @@ class SegmentationModule(LightningModule):
                 batch.frames,
                 self._burn_in(batch.frames[order], None if flow is None else flow[: len(order)]),
                 None if flow is None else flow[len(order) :],
+                watch,
             )
-            return Output(logits.float(), state)
+            auxiliary = torch.stack(watch[AUXILIARY]).float() if watch.get(AUXILIARY) else None
+            return Output(logits.float(), state, auxiliary=auxiliary)
         return Output(torch.stack([self.head(self.network.features(frame)) for frame in batch.frames]).float())
 
     @property
