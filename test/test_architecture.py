@@ -33,7 +33,7 @@ ALLOWED = {
     "engines": NETWORKS,
     "stream": NETWORKS | {"io", "engines"},
     "evaluation": RUN | {"flow", "metrics", "data"},
-    "training": RUN | {"losses", "data", "evaluation"},
+    "training": RUN | {"losses", "data", "evaluation", "teachers"},
     "benchmark": RUN | {"flow", "simulation"},
     "replay": RUN | {"flow", "data", "evaluation"},
     "pseudo_labels": FRAMES | {"teachers", "data"},

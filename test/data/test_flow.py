@@ -6,15 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from test.conftest import SIZE
 from vidseg_ros.data import Clip
-from vidseg_ros.data.camera_motion import path_flow
+from vidseg_ros.data.camera_motion import path_flow, still_camera
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import ClipDataset, Stills, Street, Windows, open_source
 from vidseg_ros.data.occluders import Occluder
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.synthetic import street_clip
+from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.flow.warp import inside, warp
 from vidseg_ros.labels import CAMVID, IGNORE
 
@@ -131,9 +133,29 @@ def test_asking_for_flow_changes_nothing_else(film, length):
         assert (flow.shape, flow.dtype) == ((length - 1, 2, SIZE[1], SIZE[0]), torch.float32)
 
 
-def test_nobody_knows_the_flow_of_video(film):
-    video, stills = SourceConfig(film, stills=False), SourceConfig(film)
-    source = open_source(video, 3, SIZE, CAMVID, AugmentationConfig())
+def test_the_flow_of_video_is_estimated_where_it_is_wanted(tmp_path):
+    """A picture that moves by two pixels a frame; labels and frames are those without flow."""
+    picture = smooth_still(height=180, width=260).frames[0]
+    for number in range(4):
+        for kind, image in (("frames", picture[:, 2 * number :][:, :240]), ("labels", np.zeros((180, 240), np.uint8))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / kind / f"s_{2 * number:05}.png"), image)
+    video, calm = SourceConfig(str(tmp_path), stills=False), still_camera(AugmentationConfig((1.0, 1.0), tilt=0.0))
+    source = open_source(video, 3, (240, 180), CAMVID, calm, FlowConfig("medium"))
     assert isinstance(source, Windows)
-    assert source.draw(0, np.random.default_rng(0), flow=True).flow is None
-    assert [c.knows_flow for c in (video, stills, SourceConfig("street", stills=False))] == [False, True, True]
+    plain, knowing = (source.draw(0, np.random.default_rng(0), flow) for flow in (False, True))
+    assert plain.flow is None
+    np.testing.assert_array_equal(plain.frames, knowing.frames)
+    speed = np.hypot(*knowing.flow[:, :, 40:-40, 40:-40].transpose(1, 0, 2, 3))
+    assert knowing.flow.shape == (2, 2, 180, 240)
+    assert np.median(speed) == pytest.approx(2.0, abs=0.2)
+
+
+def test_a_flow_that_nobody_knows_leads_out_of_the_picture(film):
+    far_apart = open_source(
+        SourceConfig(film, stills=False, estimate_flow=False), 3, SIZE, CAMVID, AugmentationConfig()
+    )
+    known = open_source(SourceConfig(film), 3, SIZE, CAMVID, AugmentationConfig())
+    _, _, flow = default_collate([ClipDataset([source], (1,), (0,), flow=True)[0] for source in (far_apart, known)])
+    assert flow.shape == (2, 2, 2, SIZE[1], SIZE[0])
+    assert [bool(inside(clip).any()) for clip in flow] == [False, True]
