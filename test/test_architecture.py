@@ -34,7 +34,7 @@ ALLOWED = {
     "stream": NETWORKS | {"io", "engines"},
     "bidirectional": RUN | {"flow"},
     "evaluation": RUN | {"flow", "metrics", "data", "bidirectional"},
-    "training": RUN | {"losses", "data", "evaluation"},
+    "training": RUN | {"losses", "data", "evaluation", "teachers"},
     "benchmark": RUN | {"flow", "simulation"},
     "replay": RUN | {"flow", "data", "evaluation"},
     "pseudo_labels": FRAMES | {"teachers", "data"},

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from test.conftest import SIZE
 from vidseg_ros.data import Clip
-from vidseg_ros.data.camera_motion import path_flow
+from vidseg_ros.data.camera_motion import path_flow, still_camera
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
 from vidseg_ros.data.mixture import ClipDataset, Stills, Street, Windows, estimated_flow, open_source
@@ -18,6 +19,7 @@ from vidseg_ros.data.occluders import Occluder
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.errors import UserError
+from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.flow.warp import inside, warp
 from vidseg_ros.labels import CAMVID, IGNORE
 
@@ -134,12 +136,32 @@ def test_asking_for_flow_changes_nothing_else(film, length):
         assert (flow.shape, flow.dtype) == ((length - 1, 2, SIZE[1], SIZE[0]), torch.float32)
 
 
-def test_nobody_knows_the_flow_of_video(film):
-    video, stills = SourceConfig(film, stills=False), SourceConfig(film)
-    source = open_source(video, 3, SIZE, CAMVID, AugmentationConfig())
+def test_the_flow_of_video_is_estimated_where_it_is_wanted(tmp_path):
+    """A picture that moves by two pixels a frame; labels and frames are those without flow."""
+    picture = smooth_still(height=180, width=260).frames[0]
+    for number in range(4):
+        for kind, image in (("frames", picture[:, 2 * number :][:, :240]), ("labels", np.zeros((180, 240), np.uint8))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / kind / f"s_{2 * number:05}.png"), image)
+    video, calm = SourceConfig(str(tmp_path), stills=False), still_camera(AugmentationConfig((1.0, 1.0), tilt=0.0))
+    source = open_source(video, 3, (240, 180), CAMVID, calm, FlowConfig("medium"))
     assert isinstance(source, Windows)
-    assert source.draw(0, np.random.default_rng(0), flow=True).flow is None
-    assert [c.knows_flow for c in (video, stills, SourceConfig("street", stills=False))] == [False, True, True]
+    plain, knowing = (source.draw(0, np.random.default_rng(0), flow) for flow in (False, True))
+    assert plain.flow is None
+    np.testing.assert_array_equal(plain.frames, knowing.frames)
+    speed = np.hypot(*knowing.flow[:, :, 40:-40, 40:-40].transpose(1, 0, 2, 3))
+    assert knowing.flow.shape == (2, 2, 180, 240)
+    assert np.median(speed) == pytest.approx(2.0, abs=0.2)
+
+
+def test_a_flow_that_nobody_knows_leads_out_of_the_picture(film):
+    far_apart = open_source(
+        SourceConfig(film, stills=False, estimate_flow=False), 3, SIZE, CAMVID, AugmentationConfig()
+    )
+    known = open_source(SourceConfig(film), 3, SIZE, CAMVID, AugmentationConfig())
+    _, _, flow = default_collate([ClipDataset([source], (1,), (0,), flow=True)[0] for source in (far_apart, known)])
+    assert flow.shape == (2, 2, 2, SIZE[1], SIZE[0])
+    assert [bool(inside(clip).any()) for clip in flow] == [False, True]
 
 
 def backwards(clip):
@@ -164,10 +186,14 @@ def test_flow_to_the_frame_before(seed):
 @pytest.mark.parametrize("memory", MEMORY_FLOWS)
 def test_flows_for_a_memory(film, memory):
     """Both ways for every source, exact where that is wanted and known; nothing else changes."""
-    config = AugmentationConfig()
+    config, video = AugmentationConfig(), SourceConfig(film, stills=False, estimate_flow=False)
     sources = [
         open_source(source, 3, SIZE, CAMVID, config, last=True)
-        for source in (SourceConfig(film), SourceConfig(film, stills=False), SourceConfig("street"))
+        for source in (
+            SourceConfig(film),
+            SourceConfig(film, stills=False, estimate_flow=False),
+            SourceConfig("street"),
+        )
     ]
     for source in sources:
         plain, knowing = ClipDataset([source], (1,), (0,)), ClipDataset([source], (1,), (0,), memory=memory)
@@ -187,8 +213,11 @@ def test_windows_that_end_in_a_label(film):
         replace(frame, label=frame.label if number == 1 else None)
         for number, frame in enumerate(camvid_frames(Path(film)))
     ]
-    either, last = (Windows(frames, 2, SIZE, AugmentationConfig(), last) for last in (False, True))
-    assert (len(either.windows), len(last.windows)) == (2, 1)
-    assert last.windows[0][-1].label is not None
+    either, last = (
+        Windows(frames, SourceConfig(film, stills=False), 2, SIZE, AugmentationConfig(), last=last)
+        for last in (False, True)
+    )
+    assert (len(either.places), len(last.places)) == (2, 1)
+    assert last.places[0][0][last.places[0][1] + 1].label is not None
     with pytest.raises(UserError, match="has no 4 consecutive frames of which the last is labelled; shorten"):
         open_source(SourceConfig(film, stills=False), 4, SIZE, CAMVID, AugmentationConfig(), last=True)

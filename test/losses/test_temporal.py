@@ -155,7 +155,7 @@ def test_its_place_in_the_objective(variant):
 def test_flow_that_nobody_knows():
     logits, frames, _ = random_clip(7)
     batch = Batch(frames, torch.zeros(3, 2, 5, 6, dtype=torch.uint8))
-    with pytest.raises(UserError, match=r"lambda_temporal is 0.1, .* not known; train on stills or the street world"):
+    with pytest.raises(UserError, match=r"lambda_temporal is 0.1, .* not known; give it, or set it to 0"):
         Objective(LossConfig(lambda_temporal=0.1))(batch, Output(logits))
 
 

@@ -94,7 +94,7 @@ def test_bad_settings_are_named():
     with pytest.raises(UserError, match=r"the network has none; give network\.propagation"):
         toy_config(LAST)
     with pytest.raises(UserError, match="flow is 'seen'; use one of exact, estimated"):
-        toy_config(flow="seen")
+        toy_config(memory_flow="seen")
     for settings, words in (
         ({"betas": (0.9, 1.0)}, r"phases.betas are \(0.9, 1.0\)"),
         ({"supervise": "first"}, "phases.supervise is 'first'; use one of all, last"),
@@ -107,4 +107,4 @@ def test_bad_settings_are_named():
 def test_committed_configurations(pytestconfig, name, kind):
     config = load_yaml(pytestconfig.rootpath / "config" / "train" / f"{name}.yaml", TrainConfig)
     assert config.network.propagation == kind
-    assert config.flow == "estimated"
+    assert config.memory_flow == "estimated"

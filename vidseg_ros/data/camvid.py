@@ -1,4 +1,4 @@
-"""CamVid in the split of the SegNet tutorial (Brostow, Fauqueur and Cipolla 2009): 480x360, 11 classes and void."""
+"""The layout of CamVid in the split of the SegNet tutorial (Brostow, Fauqueur and Cipolla 2009): classes and void."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
@@ -16,15 +17,24 @@ from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
 
 FRAMES = "frames"
 SOURCE_FPS = 30.0  # the number in a file name counts frames of the source video
-VOID = len(CAMVID)
-CODING = coding({number: number for number in range(VOID)} | {VOID: IGNORE})
 
 
-def camvid_frames(folder: Path, labels: LabelSet = CAMVID) -> list[StoredFrame]:
-    """List the frames of a split: ``folder/frames/SCENE_NUMBER.*`` with ``folder/labels/SCENE_NUMBER.png``."""
+def void_behind(labels: LabelSet) -> NDArray[np.uint8]:
+    """Code label files that hold the ids of a label set and, as the id behind the last, void."""
+    return coding({number: number for number in range(len(labels))} | {len(labels): IGNORE})
+
+
+CODING = void_behind(CAMVID)
+
+
+def camvid_frames(folder: Path, labels: LabelSet = CAMVID, written: LabelSet = CAMVID) -> list[StoredFrame]:
+    """List the frames of a split: ``folder/frames/SCENE_NUMBER.*`` with ``folder/labels/SCENE_NUMBER.png``.
+
+    ``written``: label set of the ids in the files, with void behind them.
+    """
     if not (folder / FRAMES).is_dir():
         raise UserError(f"folder '{folder / FRAMES}' does not exist; name {_data_set_near(folder)}")
-    coded = np.take(translation(CAMVID, labels), CODING)
+    coded = np.take(translation(written, labels), void_behind(written))
     frames = []
     for image in image_files(folder / FRAMES):
         name = re.fullmatch(r"(.+)_\D?(\d+)", image.stem)

@@ -13,9 +13,9 @@ class Clip:
     """Consecutive frames of one sequence.
 
     frames: RGB uint8 (T, H, W, 3). labels: ids uint8 (T, H, W), IGNORE where unknown. stamps: nanoseconds, int64 (T,),
-    rising. flow: exact motion (dx, dy) in pixels of what each pixel shows until the next frame, also where it is
-    hidden there, float32 (T - 1, 2, H, W); backward: the same from each frame but the first to the one before. None
-    where it is not known or was not asked for.
+    rising. flow: motion (dx, dy) in pixels of what each pixel shows until the next frame; exact, also where it is
+    hidden there, or an estimate: float32 (T - 1, 2, H, W); backward: the same, exact, from each frame but the first to
+    the one before. None where it is not known or was not asked for.
     """
 
     frames: NDArray[np.uint8]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from vidseg_ros.errors import UserError
+from vidseg_ros.io.frame import DEFAULT_FPS
+from vidseg_ros.labels import CAMVID, find_label_set
+from vidseg_ros.schema import require_positive
 
 MEMORY_FLOWS = {"exact": "that of the clip, where it knows it", "estimated": "as a stream estimates it"}
 STREET = "street"  # the street world, among the names of data sets
@@ -41,13 +44,17 @@ class SourceConfig:
 
     source: str  # "street" for the street world, or a data set: a folder, or one below $VIDSEG_DATA
     share: float = 1.0  # of the clips, relative to the shares of the other sources
-    stills: bool = True  # make clips from single labelled frames; False takes consecutive frames
+    stills: bool = True  # make clips from single frames; False takes frames of one sequence, in their order
+    labels: str = CAMVID.name  # label set of the ids in the files of a data set that does not say it itself
+    unlabelled: bool = False  # take frames without labels, too: video, for terms that need no truth
+    fps: float = DEFAULT_FPS  # of a folder of images without labels
+    frame_range: int = 0  # frames before and behind a middle one from which the others are drawn; 0: its neighbours
+    estimate_flow: bool = True  # of frames of a sequence, where a term asks for it; False: they are too far apart
 
     def __post_init__(self) -> None:
         if self.share < 0:
             raise UserError(f"data.share is {self.share}; it must not be negative")
-
-    @property
-    def knows_flow(self) -> bool:
-        """Whether the exact flow of its clips is known."""
-        return self.stills or self.source == STREET
+        if self.frame_range < 0:
+            raise UserError(f"data.frame_range is {self.frame_range}; give a number of frames, 0 for consecutive ones")
+        find_label_set(self.labels)
+        require_positive(**{"data.fps": self.fps})

@@ -15,17 +15,19 @@ from torch.utils.data import Dataset
 
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import STREET, AugmentationConfig, SourceConfig
-from vidseg_ros.data.datasets import open_dataset
+from vidseg_ros.data.datasets import open_dataset, open_video
 from vidseg_ros.data.occluders import cut_out
-from vidseg_ros.data.stills import still_to_clip, view_of_clip
-from vidseg_ros.data.stored import StoredFrame, read_clip, sequences
+from vidseg_ros.data.stills import still_to_clip
+from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.data.synthetic import street_clip
+from vidseg_ros.data.windows import Windows
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
-from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, translation
+from vidseg_ros.flow.estimator import DISFlow, FlowConfig
+from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, find_label_set, translation
 
 COUNTED_CLIPS = 100  # that class_frequency looks at
 CACHED_PIXELS = 400_000_000  # of decoded stills that are kept: 4 bytes each
+NOWHERE = 1e6  # pixels: a flow that nobody knows leads out of the picture, where no term looks
 
 
 class Source(Protocol):
@@ -34,56 +36,35 @@ class Source(Protocol):
     def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
         """Return the clip ``number``; the same ``number`` and state of ``rng`` give the same clip.
 
-        ``flow`` asks for its exact flow, too, where that is known; all else stays the same.
+        ``flow`` asks for its flow, too, where that is known; all else stays the same.
         """
         ...
 
 
 class Stills:
-    """Moving views of labelled frames; each is taken once a round."""
+    """Moving views of single frames; each is taken once a round."""
 
     def __init__(
         self, frames: Sequence[StoredFrame], length: int, size: tuple[int, int], augmentation: AugmentationConfig
     ) -> None:
-        self.frames = [frame for frame in frames if frame.label is not None]
+        self.frames = frames
         self.length, self.size, self.augmentation = length, size, augmentation
         pixels = self.frames[0].read().labels.size
-        self.read = lru_cache(maxsize=CACHED_PIXELS // pixels)(StoredFrame.read)
+        self.read = lru_cache(maxsize=CACHED_PIXELS // pixels)(_read)
 
     def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
         """Return a clip over the still whose turn it is."""
         turn, place = divmod(number, len(self.frames))
-        index = np.random.default_rng(turn).permutation(len(self.frames))[place]
+        index = int(np.random.default_rng(turn).permutation(len(self.frames))[place])
         occluder = None
         if rng.random() < self.augmentation.occluders:
-            occluder = cut_out(self.read(self.frames[rng.integers(len(self.frames))]), rng)
+            occluder = cut_out(self.read(self.frames[int(rng.integers(len(self.frames)))]), rng)
         still = self.read(self.frames[index])
         return still_to_clip(still, self.length, self.size, rng, self.augmentation, occluder, flow)
 
 
-class Windows:
-    """Consecutive frames of sequences, of which the ``last`` one is labelled, or one at least."""
-
-    def __init__(
-        self,
-        frames: Sequence[StoredFrame],
-        length: int,
-        size: tuple[int, int],
-        augmentation: AugmentationConfig,
-        last: bool = False,
-    ) -> None:
-        self.windows = [
-            run[start : start + length]
-            for run in sequences(frames)
-            for start in range(len(run) - length + 1)
-            if any(frame.label for frame in run[start + (length - 1) * last : start + length])
-        ]
-        self.size, self.augmentation = size, augmentation
-
-    def draw(self, number: int, rng: np.random.Generator, flow: bool = False) -> Clip:
-        """Return a random window; nobody knows its flow."""
-        window = self.windows[rng.integers(len(self.windows))]
-        return view_of_clip(read_clip(window), self.size, rng, self.augmentation)
+def _read(frame: StoredFrame) -> Clip:
+    return frame.read()
 
 
 class Street:
@@ -104,33 +85,43 @@ def open_source(
     size: tuple[int, int],
     labels: LabelSet,
     augmentation: AugmentationConfig,
+    flow: FlowConfig | None = None,
     last: bool = False,
 ) -> Source:
-    """The source that ``config`` names; ``last``: the last frame of each clip is labelled.
+    """The source that ``config`` names; ``flow``: how that of its video is estimated; ``last``: clips end in a label.
 
-    Raises UserError where it has no labelled frame or is too short.
+    Raises UserError where it has no frame that counts or is too short.
     """
     if config.source == STREET:
         return Street(length, size, labels)
-    frames = open_dataset(config.source, labels)
-    if not any(frame.label for frame in frames):
-        raise UserError(f"data set '{config.source}' has no labelled frame; name another, or label it first")
+    written = find_label_set(config.labels)
+    if config.unlabelled:
+        frames = open_video(config.source, labels, written, config.fps)
+    else:
+        frames = open_dataset(config.source, labels, written)
+    if not config.unlabelled and not any(frame.label for frame in frames):
+        raise UserError(
+            f"data set '{config.source}' has no labelled frame; name another, or label it first (or set unlabelled)"
+        )
     if config.stills or length == 1:
-        return Stills(frames, length, size, augmentation)
-    windows = Windows(frames, length, size, augmentation, last)
-    if not windows.windows:
-        what = f"{length} consecutive frames" + (" of which the last is labelled" if last else "")
-        raise UserError(f"data set '{config.source}' has no {what}; shorten clip_length or set stills: true")
+        counted = [frame for frame in frames if config.unlabelled or frame.label is not None]
+        return Stills(counted, length, size, augmentation)
+    windows = Windows(frames, config, length, size, augmentation, flow, last)
+    if not windows.places:
+        near, wanted = config.frame_range, f"{length} consecutive frames"
+        wanted = f"{length} frames within {near} of one" if near else wanted
+        wanted += " of which the last is labelled" if last else ""
+        raise UserError(f"data set '{config.source}' has no {wanted}; shorten clip_length or set stills: true")
     return windows
 
 
 class ClipDataset(Dataset[tuple[Tensor, ...]]):
     """Clips by number: frames uint8 (T, 3, H, W) and labels uint8 (T, H, W).
 
-    ``flow`` adds the exact flow from each frame to the next, float32 (T - 1, 2, H, W) in pixels; all sources must know
-    it (``SourceConfig.knows_flow``). ``memory`` adds both directions, for networks that remember along the flow, of
-    MEMORY_FLOWS; to the next frame, and from each frame but the first to the one before. The clip depends on ``seed``
-    and number only, whatever process draws it and whatever was drawn before.
+    ``flow`` adds the flow from each frame to the next, float32 (T - 1, 2, H, W) in pixels: exact where a source knows
+    it, estimated elsewhere, NOWHERE where it does not say. ``memory`` adds both directions, for networks that remember
+    along the flow, of MEMORY_FLOWS; to the next frame, and from each frame but the first to the one before. The clip
+    depends on ``seed`` and number only, whatever process draws it and whatever was drawn before.
     """
 
     def __init__(
@@ -144,17 +135,23 @@ class ClipDataset(Dataset[tuple[Tensor, ...]]):
         self.sources, self.seed, self.flow, self.memory = sources, seed, flow, memory
         self.shares = np.array(shares) / np.sum(shares)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+    def clip(self, number: int, flow: bool = False) -> Clip:
+        """Return the clip ``number``; ``flow`` asks for its flow, too."""
         rng = np.random.default_rng((*self.seed, number))
         source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-        clip = source.draw(number, rng, self.flow or self.memory == "exact")
+        return source.draw(number, rng, flow)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        clip = self.clip(number, self.flow or self.memory == "exact")
         seen = torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
         return *seen, *(torch.from_numpy(flow) for flow in self._flows(clip))
 
     def _flows(self, clip: Clip) -> list[NDArray[np.float32]]:
-        """What of the flow is wanted: nothing, the exact one to the next frame, or that and the one before."""
+        """What of the flow is wanted: nothing, that to the next frame, or that and the one to the frame before."""
         if not self.memory:
-            return [] if clip.flow is None else [clip.flow]
+            nowhere = (len(clip) - 1, 2, *clip.labels.shape[1:])
+            unknown = np.full(nowhere, NOWHERE, np.float32) if clip.flow is None else clip.flow
+            return [unknown] if self.flow else []
         if self.memory == "exact" and clip.backward is not None:
             backward = clip.backward
         else:
@@ -172,6 +169,6 @@ def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArr
 
 def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:
     """Return the share of each class among the labelled pixels of the first clips, (classes,)."""
-    labels = (dataset[number][1].numpy() for number in range(COUNTED_CLIPS))
+    labels = (dataset.clip(number).labels for number in range(COUNTED_CLIPS))
     counts = sum(np.bincount(clip.ravel(), minlength=IGNORE + 1)[:classes] for clip in labels)
     return np.asarray(counts / np.maximum(np.sum(counts), 1))

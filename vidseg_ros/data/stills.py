@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig
 from vidseg_ros.data.occluders import Occluder, pass_through
 from vidseg_ros.data.photometric import change_light
+from vidseg_ros.flow.estimator import FlowEstimator
 from vidseg_ros.io.frame import DEFAULT_FPS, nanoseconds
 
 
@@ -43,12 +45,22 @@ def still_to_clip(
     return _finish(clip, rng, augmentation, occluder)
 
 
-def view_of_clip(clip: Clip, size: tuple[int, int], rng: np.random.Generator, augmentation: AugmentationConfig) -> Clip:
-    """Show ``clip`` at (width, height) ``size`` through one random view: geometry is drawn once for all frames."""
+def view_of_clip(
+    clip: Clip,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    augmentation: AugmentationConfig,
+    estimate: FlowEstimator | None = None,
+) -> Clip:
+    """Show ``clip`` at (width, height) ``size`` through one random view: geometry is drawn once for all frames.
+
+    ``estimate`` gives the flow of what is shown, before the light changes.
+    """
     (matrix,) = camera_path(clip.labels.shape[1:], size, 1, rng, still_camera(augmentation))
     frames = np.stack([warp_image(frame, matrix, size) for frame in clip.frames])
     labels = np.stack([warp_labels(frame, matrix, size) for frame in clip.labels])
-    return _finish(Clip(frames, labels, clip.stamps, clip.sequence), rng, augmentation, None)
+    flow = np.stack([estimate(*pair) for pair in pairwise(frames)]) if estimate and len(frames) > 1 else None
+    return _finish(Clip(frames, labels, clip.stamps, clip.sequence, flow), rng, augmentation, None)
 
 
 def _finish(clip: Clip, rng: np.random.Generator, augmentation: AugmentationConfig, occluder: Occluder | None) -> Clip:

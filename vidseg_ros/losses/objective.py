@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,17 +11,21 @@ from torch.nn import functional
 from vidseg_ros.errors import UserError
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.losses.cross_entropy import cross_entropy
+from vidseg_ros.losses.distillation import ClipEmbedding, multi_frame, pair_wise, single_frame
 from vidseg_ros.losses.inconsistency import inconsistency
 from vidseg_ros.losses.temporal import temporal
+
+TINY = 1e-12  # a probability
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Clips of T frames, N at a time, with their truth.
 
-    frames: RGB uint8 (T, N, 3, H, W). labels: ids, integer (T, N, H, W), IGNORE where unknown. flow: exact, from each
-    frame to the next, float32 (T - 1, N, 2, H, W) in pixels; None where nobody knows it. backward: from each frame
-    but the first to the one before, alike, exact or estimated; None where nothing remembers along it.
+    frames: RGB uint8 (T, N, 3, H, W). labels: ids, integer (T, N, H, W), IGNORE where unknown. flow: from each frame to
+    the next, exact or estimated, float32 (T - 1, N, 2, H, W) in pixels, far out of the picture where nobody knows it;
+    None where nothing looks at it. backward: from each frame but the first to the one before, alike; None where nothing
+    remembers along it.
     """
 
     frames: Tensor
@@ -63,15 +67,35 @@ class Output:
     auxiliary: Tensor | None = None
 
 
+def _like(teacher: Output, output: Output) -> Output:
+    """A teacher's log probabilities at the resolution of ``output``: those of the mean probabilities."""
+    size = output.logits.shape[-2:]
+    if teacher.logits.shape[-2:] == size:
+        return teacher
+    return replace(teacher, logits=_mean_of_areas(teacher.logits.softmax(2), *size).clamp(min=TINY).log())
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
-    """All that a term may look at; ``teacher`` is what a teacher says of the batch, ``class_weights`` is (C,)."""
+    """All that a term may look at.
+
+    teacher: what a teacher says of the batch, at the resolution of ``output``. class_weights: (C,). embedding: of
+    clips.
+    """
 
     config: LossConfig
     batch: Batch
     output: Output
     teacher: Output | None
     class_weights: Tensor | None
+    embedding: ClipEmbedding | None = None
+
+    @property
+    def taught(self) -> Output:
+        """What the teacher says. Raises UserError where there is none."""
+        if self.teacher is None:
+            raise UserError("loss.lambda_sf, lambda_pf or lambda_mf is above 0, and there is no teacher; name one")
+        return self.teacher
 
 
 def _cross_entropy(case: Case) -> Tensor:
@@ -99,10 +123,24 @@ def _temporal(case: Case) -> Tensor:
         return logits.new_zeros(())
     if batch.flow is None:
         raise UserError(
-            f"loss.lambda_temporal is {case.config.lambda_temporal}, but the exact flow of the clips is not known; "
-            "train on stills or the street world, or set it to 0"
+            f"loss.lambda_temporal is {case.config.lambda_temporal}, but the flow of the clips is not known; "
+            "give it, or set it to 0"
         )
     return temporal(logits, batch.frames, batch.flow, case.config.temporal == "logits")
+
+
+def _single_frame(case: Case) -> Tensor:
+    return single_frame(case.output.logits, case.taught.logits)
+
+
+def _pair_wise(case: Case) -> Tensor:
+    return pair_wise(case.output.logits, case.taught.logits)
+
+
+def _multi_frame(case: Case) -> Tensor:
+    student, teacher, embedding = case.output.features, case.taught.features, case.embedding
+    assert student is not None and teacher is not None and embedding is not None, "they are made where lambda_mf counts"
+    return multi_frame(student, teacher, embedding)
 
 
 TERMS: dict[str, Callable[[Case], Tensor]] = {
@@ -110,6 +148,9 @@ TERMS: dict[str, Callable[[Case], Tensor]] = {
     "auxiliary": _auxiliary,  # PSPNet paper, section 3.3
     "incons": _inconsistency,  # F2F paper, equations (2) to (6)
     "temporal": _temporal,  # ETC paper, equation (1)
+    "sf": _single_frame,  # ETC paper, section 2.3
+    "pf": _pair_wise,  # ETC paper, equation (2)
+    "mf": _multi_frame,  # ETC paper, section 2.2
 }
 """Names, as logs and ``LossConfig.lambdas`` have them, to scalar functions."""
 
@@ -117,7 +158,10 @@ REPORTED = ("ce", "incons")  # also with weight 0
 
 
 class Objective(nn.Module):
-    """The sum of ``TERMS``, each times its weight in ``config``; class_weights: those of cross entropy, (C,)."""
+    """The sum of ``TERMS``, each times its weight in ``config``; class_weights: those of cross entropy, (C,).
+
+    What a term learns beside the network is here, and in no checkpoint of the network.
+    """
 
     class_weights: Tensor | None
 
@@ -125,6 +169,12 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config or LossConfig()
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.embedding = ClipEmbedding() if self.config.needs_features else None
+
+    def clip_weights(self) -> None:
+        """Keep what terms learn within its range; for after each step."""
+        if self.embedding is not None:
+            self.embedding.clip()
 
     def forward(self, batch: Batch, output: Output, teacher: Output | None = None) -> dict[str, Tensor]:
         """The scalars ``total`` and, not yet weighted, each term that counts or is reported.
@@ -132,7 +182,8 @@ class Objective(nn.Module):
         ``batch`` may have a higher resolution than the logits. Raises UserError where a term needs what is not there.
         """
         batch = batch.resized(*output.logits.shape[-2:])
-        case = Case(self.config, batch, output, teacher, self.class_weights)
+        teacher = None if teacher is None else _like(teacher, output)
+        case = Case(self.config, batch, output, teacher, self.class_weights, self.embedding)
         lambdas = self.config.lambdas
         if output.auxiliary is None:
             lambdas["auxiliary"] = 0.0

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.losses.config import LossConfig
+from vidseg_ros.flow.estimator import FlowConfig
+from vidseg_ros.flow.motion import MEDIUM
+from vidseg_ros.losses.config import DISTILLED, LossConfig
 from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.schema import require_one_of, require_positive
+from vidseg_ros.teachers import TeacherConfig
 
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "poly")
 
 TRAINABLE = ("encoder", "single", "cell", "propagation", "all")
 """Phases of the F2F and GRFP papers: the encoder behind a classifier of its own, the network without its memories, the
@@ -27,7 +33,7 @@ class PhaseConfig:
     steps: int
     clip_length: int  # frames; 1 trains on single frames
     batch: int  # clips, over all processes together
-    learning_rate: float  # the highest; rises over the first twentieth of the steps, falls to zero along a cosine
+    learning_rate: float  # the highest; may be changed where a run goes on with --resume
     trainable: str = "all"
     freeze_norm: bool = False  # keep the batch norm statistics of the phase before
     betas: tuple[float, float] = (0.9, 0.999)  # of Adam; GRFP takes 0.95 and 0.99
@@ -64,9 +70,16 @@ class TrainConfig:
     )
     labels: str = "camvid"  # label set
     loss: LossConfig = field(default_factory=LossConfig)
+    teacher: TeacherConfig | None = None  # for the terms lambda_sf, lambda_pf and lambda_mf
+    flow: FlowConfig = MEDIUM  # how that of video is estimated for lambda_temporal, by the processes that draw clips
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    flow: str = "exact"  # along which memories are carried, where clips know it; estimated: as streams do
+    memory_flow: str = "exact"  # along which memories are carried, where clips know it; estimated: as streams do
     init_from_convolution: bool = True  # a cell begins as an average over time of the convolution that it replaces
+    optimizer: str = "adamw"  # or sgd, as the ETC paper
+    momentum: float = 0.9  # of sgd
+    schedule: str = "cosine"  # along which the learning rate falls to zero; poly: (1 - step / steps)^0.9, as that paper
+    warm_up: float = 0.05  # share of the steps over which the learning rate rises; that paper takes 0
+    head_factor: float = 1.0  # of the learning rate of all but the encoder, or of the head alone; that paper takes 10
     weight_decay: float = 2e-4
     ema_decay: float = 0.0  # decay per step of the running mean of the weights that is judged and kept; 0: none
     precision: str = "32-true"  # of Lightning: bf16-mixed, 16-mixed, ...
@@ -77,6 +90,14 @@ class TrainConfig:
         require_one_of("precision", self.precision, PRECISIONS)
         require_one_of("monitor", self.monitor, ("", *FIGURES))
         require_positive(save_minutes=self.save_minutes, validate_every=self.validate_every)
+        require_positive(head_factor=self.head_factor)
+        require_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        require_one_of("schedule", self.schedule, SCHEDULES)
+        for key in ("momentum", "warm_up"):
+            if not 0.0 <= getattr(self, key) < 1.0:
+                raise UserError(f"{key} is {getattr(self, key)}; give a number from 0 to below 1")
+        if not 0.0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight_decay is {self.weight_decay}; it must not be negative")
         if not 0.0 <= self.ema_decay < 1.0:
             raise UserError(
                 f"ema_decay is {self.ema_decay}; give a decay per step from 0 (none) to below 1, such as 0.99"
@@ -86,17 +107,17 @@ class TrainConfig:
                 raise UserError(f"{key} is empty; give at least one")
         if not sum(source.share for source in self.data):
             raise UserError("the shares of data sum to 0; give one source a share")
-        require_one_of("flow", self.flow, MEMORY_FLOWS)
+        require_one_of("memory_flow", self.memory_flow, MEMORY_FLOWS)
         for part in ("cell", "propagation"):
             if getattr(self.network, part) is None and any(phase.trainable == part for phase in self.phases):
                 raise UserError(f"a phase trains the {part}, and the network has none; give network.{part}")
-        self._require_flow()
+        self._require_teacher()
 
-    def _require_flow(self) -> None:
-        """Raise UserError where the loss needs the flow of clips that do not know it."""
-        unknown = [source.source for source in self.data if source.share > 0 and not source.knows_flow]
-        if self.loss.needs_flow and unknown and any(phase.clip_length > 1 for phase in self.phases):
-            raise UserError(
-                f"loss.lambda_temporal is {self.loss.lambda_temporal}, and nobody knows the exact flow of the video in "
-                f"'{unknown[0]}'; set stills: true there, or lambda_temporal: 0"
-            )
+    def _require_teacher(self) -> None:
+        """Raise UserError where terms of the loss need a teacher that is not there, or a teacher has none to teach."""
+        wanted = ", ".join(f"lambda_{name}" for name in DISTILLED if self.loss.lambdas[name])
+        if wanted and self.teacher is None:
+            raise UserError(f"loss has {wanted}, and there is no teacher; give teacher: {{names: [CHECKPOINT]}}")
+        if self.teacher is not None and not wanted:
+            keys = ", ".join(f"lambda_{name}" for name in DISTILLED)
+            raise UserError(f"teacher is given, and no term of the loss asks it; set one of {keys} in loss")

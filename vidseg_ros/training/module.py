@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,28 +11,24 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.errors import UserError
 from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import IGNORE, LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 from vidseg_ros.networks.positions import AUXILIARY, Watch
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
+from vidseg_ros.training.divergence import DivergenceWatch, check_every
+from vidseg_ros.training.optimization import make_optimizer, pace, parameter_groups
+from vidseg_ros.training.teaching import Ensemble
 
 MAX_GRADIENT = 1.0  # norm
-WARM_UP = 0.05  # of the steps
-
-
-def _pace(step: int, steps: int) -> float:
-    """Return the share of the learning rate at ``step``."""
-    return min((step + 1) / (WARM_UP * steps + 1), 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def there_and_back(count: int, length: int) -> list[int]:
@@ -75,10 +70,16 @@ class SegmentationModule(LightningModule):
         phase: PhaseConfig,
         weights: Tensor,
         validation: Sequence[Sequence[StoredFrame]] = (),
+        teacher: Ensemble | None = None,
     ) -> None:
         super().__init__()
         self.network, self.labels, self.config, self.phase = network, labels, config, phase
         self.objective = Objective(config.loss, weights)
+        self.teacher, self.watch = teacher, DivergenceWatch(phase.trainable)
+        self._seen: list[Tensor] = []  # by the head, frame after frame
+        if config.loss.needs_features:
+            hook = torch.compiler.disable(self._remember)  # type: ignore[no-untyped-call]
+            network.head.register_forward_pre_hook(hook)
         self.head = None
         if phase.trainable == "encoder":
             self.head = nn.Conv2d(network.features_channels, len(labels), 1)
@@ -95,12 +96,29 @@ class SegmentationModule(LightningModule):
         if self.network.auxiliary is not None and not self.config.loss.lambda_auxiliary:
             self.network.auxiliary.requires_grad_(False)
 
+    def _remember(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._seen.append(inputs[0])
+
     def on_train_start(self) -> None:
-        """Train, but keep the statistics of batch norms that must not learn."""
+        """Train at the rate of the configuration, but keep the statistics of batch norms that must not learn."""
+        self._set_rates()
+        if self.teacher is not None:
+            self.teacher.to(self.device)
         self.network.train()
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d) and (self.phase.freeze_norm or not module.weight.requires_grad):
                 module.eval()
+
+    def _set_rates(self) -> None:
+        """Take the learning rate of the configuration, where that of a resumed run was another one."""
+        for optimizer, setting in zip(self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True):
+            scheduler = setting.scheduler
+            assert isinstance(scheduler, LambdaLR)
+            rate, groups = self.phase.learning_rate, optimizer.param_groups
+            scheduler.base_lrs = [rate * group.get("factor", 1.0) for group in groups]
+            share = pace(scheduler.last_epoch, self.phase.steps, self.config)
+            for group, base in zip(groups, scheduler.base_lrs, strict=True):
+                group["initial_lr"], group["lr"] = base, base * share
 
     def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
         """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
@@ -108,15 +126,19 @@ class SegmentationModule(LightningModule):
         output = self._predict(batch)
         if self.phase.supervise == "last":
             batch = replace(batch, labels=last_only(batch.labels))
-        losses: dict[str, Tensor] = self.objective(batch, output)
-        if not torch.isfinite(losses["total"]):
-            raise self._diverged("loss", losses["total"])
+        losses: dict[str, Tensor] = self.objective(batch, output, self._taught(batch.frames))
+        self.watch.collect(self.global_step + 1, "loss", losses["total"])
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["total"]
 
+    def _taught(self, frames: Tensor) -> Output | None:
+        """What the teacher says of the frames (T, N, 3, H, W)."""
+        return None if self.teacher is None else self.teacher(frames)
+
     def _predict(self, batch: Batch) -> Output:
         """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
+        self._seen.clear()
         if self.head is None:
             watch: Watch = {AUXILIARY: []} if self.config.loss.lambda_auxiliary else {}
             order = there_and_back(self._burned, len(batch.frames))
@@ -128,9 +150,11 @@ class SegmentationModule(LightningModule):
                 None if flow is None else flow[len(order) :],
                 watch,
             )
+            seen = self._seen[-len(batch.frames) :]  # before them are those that fill the memory
             auxiliary = torch.stack(watch[AUXILIARY]).float() if watch.get(AUXILIARY) else None
-            return Output(logits.float(), state, auxiliary=auxiliary)
-        return Output(torch.stack([self.head(self.network.features(frame)) for frame in batch.frames]).float())
+            return Output(logits.float(), state, torch.stack(seen) if seen else None, auxiliary)
+        features = torch.stack([self.network.features(frame) for frame in batch.frames])
+        return Output(torch.stack([self.head(x) for x in features]).float(), features=features)
 
     @property
     def _burned(self) -> int:
@@ -155,23 +179,48 @@ class SegmentationModule(LightningModule):
     ) -> None:
         """Clip the norm; what is not finite must not reach the weights (16-mixed scales and skips by itself)."""
         norm = nn.utils.clip_grad_norm_(self.parameters(), MAX_GRADIENT)
-        if not torch.isfinite(norm) and self.config.precision != "16-mixed":
-            raise self._diverged("gradient", norm)
+        if self.config.precision == "16-mixed":
+            return
+        self.watch.collect(self.global_step + 1, "gradient", norm)
+        if self._skips_by_itself:
+            finite = torch.isfinite(norm) & torch.isfinite(self.losses["total"])
+            (step,) = self.trainer.optimizers
+            step.found_inf = (~finite).float()  # type: ignore[attr-defined] # fused ones look at it
 
-    def _diverged(self, what: str, value: Tensor) -> UserError:
-        where = f"at step {self.global_step + 1} of a phase that trains '{self.phase.trainable}'"
-        return UserError(f"the {what} is {value.item()} {where}; lower its learning_rate and go on with --resume")
+    @property
+    def _skips_by_itself(self) -> bool:
+        """Whether the optimiser must skip what is not finite, since the next look may be some steps away."""
+        device = self.trainer.strategy.root_device.type
+        return check_every(device) > 1 and self.config.precision != "16-mixed"
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """Keep what terms of the loss learn within its range."""
+        self.objective.clip_weights()
+
+    def on_train_end(self) -> None:
+        """Look at the last steps."""
+        self.watch.check()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save no state behind a step that was not finite."""
+        self.watch.check()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the kind of optimiser that this device wants, whatever kind saved the state."""
+        for optimizer in checkpoint["optimizer_states"]:
+            for group in optimizer["param_groups"]:
+                group["fused"] = self._skips_by_itself or None
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the learning rate rises over the first steps and falls to zero along a cosine."""
-        learning = [p for p in self.parameters() if p.requires_grad]
-        phase = self.phase
-        optimizer = AdamW(learning, phase.learning_rate, phase.betas, weight_decay=self.config.weight_decay)
-        schedule = LambdaLR(optimizer, partial(_pace, steps=self.phase.steps))
+        """As the configuration says; the learning rate rises over the first steps and falls to zero."""
+        groups = parameter_groups(self, self.network, self.config.head_factor)
+        optimizer = make_optimizer(self.config, self.phase, groups, self._skips_by_itself)
+        schedule = LambdaLR(optimizer, partial(pace, steps=self.phase.steps, config=self.config))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_validation_epoch_start(self) -> None:
-        """Evaluator a copy: the engine arranges it for inference."""
+        """Judge a copy: the engine arranges it for inference."""
+        self.watch.check()
         self.judged = self.snapshot()
         self.judge = Evaluator(TorchEngine(self.judged, EngineConfig(device=str(self.device))), device=str(self.device))
 

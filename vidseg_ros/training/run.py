@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable, write_atomic
+from vidseg_ros.schema import from_dict
 from vidseg_ros.training.config import TrainConfig
 
 STATE = "state.ckpt"
@@ -39,20 +40,28 @@ class RunFolder:
             self._prepare(config, resume)
 
     def _prepare(self, config: TrainConfig, resume: bool) -> None:
-        wanted = json.loads(json.dumps(asdict(config)))
         description = self.path / "config.json"
         if resume and description.is_file():
-            if json.loads(description.read_text()) != wanted:
-                raise UserError(f"'{description}' differs from the config; resume with the same config, or remove it")
+            if not _continues(from_dict(TrainConfig, json.loads(description.read_text())), config):
+                what = "in more than learning rates; resume with the same config, or remove it"
+                raise UserError(f"'{description}' differs from the config {what}")
         elif self.path.exists() and not resume:
             raise UserError(f"'{self.path}' holds a run; go on with --resume, or remove it")
-        else:
-            require_writable(description)
-            write_atomic(description, json.dumps(wanted, indent=1).encode())
+        require_writable(description)
+        write_atomic(description, json.dumps(asdict(config), indent=1).encode())
 
     def phase(self, number: int) -> Path:
         """Return the folder of a phase."""
         return self.path / f"phase{number + 1}"
+
+
+def _continues(before: TrainConfig, now: TrainConfig) -> bool:
+    """Whether a run may go on with a configuration: learning rates may change, where one was too high."""
+    unrated = [
+        replace(config, phases=tuple(replace(phase, learning_rate=1.0) for phase in config.phases))
+        for config in (before, now)
+    ]
+    return unrated[0] == unrated[1]
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import cv2
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -29,8 +32,10 @@ from vidseg_ros.training.callbacks import KeepBest, Progress, Say
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.module import SegmentationModule
 from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, is_first_process
+from vidseg_ros.training.teaching import Ensemble
 from vidseg_ros.training.transfer import transfer
 
+AHEAD = 4  # batches that each process draws ahead
 EXPECTED_WARNINGS = (
     "does not have many workers",
     "resuming from a checkpoint that ended",
@@ -107,10 +112,13 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     dataset = clips_of(config, phase, labels, number)
     frequency = torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32)
     weights = class_weights(frequency, config.loss.weight_power)
-    lesson = SegmentationModule(network, labels, config, phase, weights, job.validation)
+    teacher = Ensemble(config.teacher, labels, job.say) if config.teacher else None
+    lesson = SegmentationModule(network, labels, config, phase, weights, job.validation, teacher)
     if hardware.compiled:
         network.compile()
         lesson.objective.compile()
+        if teacher is not None:
+            teacher.compile()
     if hardware.device != "cpu" or config.precision == "32-true":
         # PyTorch 2.13's bf16 weight gradient of dilated convolutions is wrong in this layout on a CPU
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -118,9 +126,7 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     sampler = StepSampler(
         lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size
     )
-    clips = DataLoader(
-        dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=hardware.device != "cpu"
-    )
+    clips = _loader(dataset, sampler, hardware)
     rounds = -(-len(lesson.validation) // trainer.world_size)  # as many in each process, or they wait for each other
     judged = range(trainer.global_rank, rounds * trainer.world_size, trainer.world_size) if rounds else None
     state = folder / STATE
@@ -134,15 +140,27 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     trainer.strategy.barrier()
 
 
+def _loader(dataset: ClipDataset, sampler: StepSampler, hardware: Hardware) -> DataLoader[tuple[Tensor, ...]]:
+    """Draw clips, ahead of the steps where processes do it; a process is one thread, for all cores have one."""
+    ahead: dict[str, Any] = {}
+    if hardware.workers:
+        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True, "worker_init_fn": _one_thread}
+    pinned = hardware.device != "cpu"
+    return DataLoader(dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=pinned, **ahead)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+
+
 def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
     """Return the clips of phase ``number``."""
     used = [source for source in config.data if source.share > 0]
-    size, last = config.network.input.size, phase.supervise == "last"
-    sources = [open_source(s, phase.clip_length, size, labels, config.augmentation, last) for s in used]
-    memory = config.flow if phase_network(config.network, phase).needs_flow else ""
-    return ClipDataset(
-        sources, [source.share for source in used], (config.seed, number), config.loss.needs_flow, memory
-    )
+    shape, last = (phase.clip_length, config.network.input.size), phase.supervise == "last"
+    sources = [open_source(source, *shape, labels, config.augmentation, config.flow, last) for source in used]
+    memory = config.memory_flow if phase_network(config.network, phase).needs_flow else ""
+    shares = [source.share for source in used]
+    return ClipDataset(sources, shares, (config.seed, number), config.loss.needs_flow, memory)
 
 
 def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
@@ -176,6 +194,7 @@ def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
         logger=TensorBoardLogger(job.run.path, "tensorboard", folder.name),
         callbacks=callbacks,
         plugins=[WholeFiles()],
+        benchmark=device.type == "cuda",  # all batches have one shape
         enable_progress_bar=False,
         enable_model_summary=False,
     )
