@@ -189,11 +189,7 @@ def test_flows_for_a_memory(film, memory):
     config, video = AugmentationConfig(), SourceConfig(film, stills=False, estimate_flow=False)
     sources = [
         open_source(source, 3, SIZE, CAMVID, config, last=True)
-        for source in (
-            SourceConfig(film),
-            SourceConfig(film, stills=False, estimate_flow=False),
-            SourceConfig("street"),
-        )
+        for source in (SourceConfig(film), video, SourceConfig("street"))
     ]
     for source in sources:
         plain, knowing = ClipDataset([source], (1,), (0,)), ClipDataset([source], (1,), (0,), memory=memory)
