@@ -5,8 +5,10 @@ import torch
 from torch.nn import functional
 
 from vidseg_ros.checkpoints.importing import import_weights
+from vidseg_ros.checkpoints.releases import ETC, TORCHVISION_RESNET, rename_all
 from vidseg_ros.errors import UserError
-from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.networks import build
+from vidseg_ros.networks.pspnet import PSPNetConfig
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 FRAME = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
@@ -145,6 +147,35 @@ def test_other_builds_are_one_line(tmp_path, change):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def norm(name):
+    return [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")]
+
+
+def names_of_resnet101():
+    """Blocks as torchvision and PSPNet's code name them."""
+    for stage, depth in enumerate((3, 4, 23, 3), 1):
+        for block in range(depth):
+            for i in (1, 2, 3):
+                yield from (f"layer{stage}.{block}.conv{i}.weight", *norm(f"layer{stage}.{block}.bn{i}"))
+        yield from (f"layer{stage}.0.downsample.0.weight", *norm(f"layer{stage}.0.downsample.1"))
+
+
+def test_all_names_of_the_teacher_are_known():
+    """PSPNet-101 with its deep stem, as PSPNet's code names it, and its backbone for ImageNet."""
+    with torch.device("meta"):
+        ours = build(PSPNetConfig(backbone="resnet101")).state_dict().keys()
+    stem = [name for i in (0, 3, 6) for name in (f"layer0.{i}.weight", *norm(f"layer0.{i + 1}"))]
+    pooling = [name for i in range(4) for name in (f"ppm.features.{i}.1.weight", *norm(f"ppm.features.{i}.2"))]
+    heads = [
+        name for h in ("cls", "aux") for name in (f"{h}.0.weight", *norm(f"{h}.1"), f"{h}.4.weight", f"{h}.4.bias")
+    ]
+    whole = dict.fromkeys([*names_of_resnet101(), *stem, *pooling, *heads])
+    assert rename_all(whole, ETC).keys() == ours
+    stem = [name for i in (1, 2, 3) for name in (f"conv{i}.weight", *norm(f"bn{i}"))]
+    backbone = dict.fromkeys([*names_of_resnet101(), *stem])
+    assert rename_all(backbone, TORCHVISION_RESNET).keys() == {key for key in ours if key.startswith("encoder.")}
+
+
 def test_a_backbone_of_torchvision(tmp_path):
     state = {key: value for key, value in Release().state.items() if key.startswith("layer") and "layer0" not in key}
     state |= {"conv1.weight": torch.full((64, 3, 7, 7), 0.5), "fc.weight": torch.zeros(1000, 512)}
@@ -166,7 +197,7 @@ def test_a_folder_of_transformers(tmp_path, family):
     theirs = getattr(transformers, f"{family}ForImageClassification")(config).eval()
     theirs.save_pretrained(tmp_path)
     network = import_weights(tmp_path / "model.safetensors").network
-    assert isinstance(network.config, NetworkConfig)
+    assert network.config.backbone == {"ResNet": "resnet18", "MobileNetV2": "mobilenetv2"}[family]
     x = network.normalize(FRAME)
     stages = network.encoder.stages[: 2 if family == "ResNet" else 3]
     mine = torch.nn.Sequential(network.encoder.stem, *stages)(x)

@@ -14,7 +14,7 @@ EXAMPLE = "vidseg import-weights espnet_p_2_q_8_camvid.pth espnet_camvid.safeten
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", type=Path, help="the official .pth file")
+    parser.add_argument("file", type=Path, help="the official .pth or .safetensors file")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
 
 
