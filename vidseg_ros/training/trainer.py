@@ -141,16 +141,13 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
 
 
 def _loader(dataset: ClipDataset, sampler: StepSampler, hardware: Hardware) -> DataLoader[tuple[Tensor, ...]]:
-    """Draw clips, ahead of the steps where processes do it; a process is one thread, for all cores have one."""
+    """Draw clips, ahead of the steps where processes do it, each with one thread."""
     ahead: dict[str, Any] = {}
     if hardware.workers:
-        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True, "worker_init_fn": _one_thread}
+        cv2.setNumThreads(1)  # here: threads do not outlive a fork, and to end them in a worker waits for ever
+        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True}
     pinned = hardware.device != "cpu"
     return DataLoader(dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=pinned, **ahead)
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
