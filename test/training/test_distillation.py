@@ -125,6 +125,8 @@ def test_training_with_all_terms(dataset, tmp_path, city, network, monkeypatch):
         loss=ALL_TERMS,
         teacher=TeacherConfig((city[0],), (1.5,), flip=True),
         save_minutes=1e-9,
+        ema_decay=0.9,
+        validation="toy",
     )
     result = train(config, tmp_path / "x.safetensors", None, Hardware(), lines.append)
     (line,) = [line for line in lines if "total" in line]
