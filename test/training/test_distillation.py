@@ -8,6 +8,7 @@ import torch
 from test.conftest import SIZE, tiny_network
 from test.training.conftest import NETWORK, toy_config
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.cli.main import main
 from vidseg_ros.data.config import SourceConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES
@@ -124,6 +125,8 @@ def test_training_with_all_terms(dataset, tmp_path, city, network, monkeypatch):
         loss=ALL_TERMS,
         teacher=TeacherConfig((city[0],), (1.5,), flip=True),
         save_minutes=1e-9,
+        ema_decay=0.9,
+        validation="toy",
     )
     result = train(config, tmp_path / "x.safetensors", None, Hardware(), lines.append)
     (line,) = [line for line in lines if "total" in line]
@@ -195,6 +198,17 @@ def test_a_teacher_that_is_not_there_is_one_line(dataset, tmp_path):
     config = toy_config(loss=LossConfig(lambda_sf=0.1), teacher=TeacherConfig(("nowhere.safetensors",)))
     with pytest.raises(UserError, match=r"checkpoint 'nowhere.safetensors' does not exist"):
         train(config, tmp_path / "x.safetensors", None, Hardware(), print)
+
+
+def test_a_teacher_is_not_overwritten(dataset, tmp_path, city, capsys):
+    config = tmp_path / "toy.yaml"
+    config.write_text(
+        "network: {p: 1, q: 1, input: {size: [96, 64]}}\ndata: [{source: toy}]\nloss: {lambda_sf: 0.1}\n"
+        "phases: [{steps: 1, clip_length: 1, batch: 1, learning_rate: 0.001, trainable: single}]\n"
+        f"teacher: {{names: [{city[0]}]}}\n"
+    )
+    assert main(["train", str(config), city[0], "--device", "cpu"]) == 2
+    assert "is an input and would be overwritten" in capsys.readouterr().err
 
 
 def test_open_teacher_takes_either_configuration(city):

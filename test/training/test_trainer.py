@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from test.conftest import CPU, tiny_network
+from test.conftest import CPU, SIZE, tiny_network
 from test.training.conftest import NETWORK, toy_config
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.camvid import camvid_frames
@@ -20,7 +20,7 @@ from vidseg_ros.networks import unroll
 from vidseg_ros.training.config import PhaseConfig
 from vidseg_ros.training.module import SegmentationModule, there_and_back
 from vidseg_ros.training.run import RunFolder, WholeFiles
-from vidseg_ros.training.trainer import Hardware, StepSampler, train
+from vidseg_ros.training.trainer import Hardware, StepSampler, _loader, clips_of, train
 
 
 def run(config, output, start=None, resume=False, say=lambda line: None):
@@ -80,6 +80,18 @@ def test_phases_train_their_part(dataset, tmp_path, trainable, moves):
     changed = {name for name in after if name in before and not torch.equal(after[name], before[name])}
     for prefix in ("encoder.", "cell.", "head.", "merge."):
         assert any(name.startswith(prefix) for name in changed) == (prefix in moves or trainable == "all")
+
+
+def test_processes_that_draw_clips_change_nothing(dataset):
+    """Also where they estimate flow, which needs OpenCV, which had threads before the fork."""
+    config = toy_config(
+        data=(SourceConfig("toy"), SourceConfig("toy", stills=False)), loss=LossConfig(lambda_temporal=1)
+    )
+    clips = clips_of(config, config.phases[0], CAMVID, 0)
+    assert clips[0][2].shape == (1, 2, SIZE[1], SIZE[0])
+    alone, helped = (list(_loader(clips, StepSampler(lambda: 0, 4, 2), Hardware(workers=n))) for n in (0, 2))
+    for mine, theirs in zip(alone, helped, strict=True):
+        assert all(torch.equal(*parts) for parts in zip(mine, theirs, strict=True))
 
 
 def test_frozen_norms_keep_their_statistics(dataset, tmp_path):

@@ -40,6 +40,8 @@ def main(options: Namespace) -> None:
     weights = [find_checkpoint(options.weights)] if options.weights else []
     require_other(options.output, [options.config, *weights])
     config = load_yaml(options.config, TrainConfig)
+    if config.teacher is not None:
+        require_other(options.output, map(find_checkpoint, config.teacher.names))
     device = find_device(options.device)
     workers = options.workers
     if workers is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,7 @@ class VideoFrame(StoredFrame):
 def video_frames(path: Path, fps: float) -> list[StoredFrame]:
     """List the frames of a video, of the videos in a folder, or of a folder of images at ``fps``. Raises UserError."""
     if path.is_file():
-        return _of_file(path)
+        return list(_of_file(path))
     videos = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not is_hidden(file)]
     if videos:
         return [frame for video in sorted(videos, key=natural_order) for frame in _of_file(video)]
@@ -46,7 +47,8 @@ def video_frames(path: Path, fps: float) -> list[StoredFrame]:
     return [StoredFrame(image, None, str(path), nanoseconds(number / fps), NO_LABELS) for number, image in images]
 
 
-def _of_file(path: Path) -> list[StoredFrame]:
+@cache  # for the phases to come
+def _of_file(path: Path) -> tuple[StoredFrame, ...]:
     (recording,) = open_recordings(path)
     found: list[StoredFrame] = []
     for frame in recording.frames():
@@ -59,4 +61,4 @@ def _of_file(path: Path) -> list[StoredFrame]:
         found.append(VideoFrame(path, None, str(path), frame.stamp, NO_LABELS, data))
     if not found:
         raise UserError(f"video '{path}' has no frame that can be read; copy it again")
-    return found
+    return tuple(found)

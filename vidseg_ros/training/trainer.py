@@ -23,6 +23,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.mixture import ClipDataset, class_frequency, open_source
 from vidseg_ros.data.stored import StoredFrame, sequences
+from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.losses import class_weights
@@ -130,7 +131,10 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     rounds = -(-len(lesson.validation) // trainer.world_size)  # as many in each process, or they wait for each other
     judged = range(trainer.global_rank, rounds * trainer.world_size, trainer.world_size) if rounds else None
     state = folder / STATE
-    trainer.fit(lesson, clips, judged, ckpt_path=str(state) if state.is_file() else None)
+    try:
+        trainer.fit(lesson, clips, judged, ckpt_path=str(state) if state.is_file() else None)
+    except UserError as error:
+        raise _plain(error) from error
     if judged and phase.steps % min(config.validate_every, phase.steps):
         trainer.validate(lesson, judged, verbose=False)
     if trainer.is_global_zero:
@@ -141,16 +145,18 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
 
 
 def _loader(dataset: ClipDataset, sampler: StepSampler, hardware: Hardware) -> DataLoader[tuple[Tensor, ...]]:
-    """Draw clips, ahead of the steps where processes do it; a process is one thread, for all cores have one."""
+    """Draw clips, ahead of the steps where processes do it, each with one thread."""
     ahead: dict[str, Any] = {}
     if hardware.workers:
-        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True, "worker_init_fn": _one_thread}
+        cv2.setNumThreads(1)  # here: threads do not outlive a fork, and to end them in a worker waits for ever
+        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True}
     pinned = hardware.device != "cpu"
     return DataLoader(dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=pinned, **ahead)
 
 
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
+def _plain(error: UserError) -> UserError:
+    """The error without the traceback that a process which draws clips hands over with it."""
+    return UserError(str(error).rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2])
 
 
 def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
