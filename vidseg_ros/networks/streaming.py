@@ -60,6 +60,7 @@ class StreamingNetwork(nn.Module, ABC):
         self.normalize = Normalize(config.input)
         self.reductions = nn.ModuleDict()
         self.cell = self.propagation = None
+        self.warps_cell = config.cell is not None and config.cell.warped  # its state is moved along the flow
         if config.cell:
             known = self.all_positions(config)
             require_one_of(f"cell.position of {config.name}", config.cell.position, known)
@@ -154,11 +155,6 @@ class StreamingNetwork(nn.Module, ABC):
     def needs_flow(self) -> bool:
         """Whether a step that has a state needs the optical flow."""
         return self.propagation is not None or self.warps_cell
-
-    @property
-    def warps_cell(self) -> bool:
-        """Whether the state of the cell is moved along the flow."""
-        return self.config.cell is not None and self.config.cell.warped
 
     def cell_stride(self) -> int:
         """How much smaller than the frame the features are where the cell stands."""
