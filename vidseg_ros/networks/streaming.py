@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -204,6 +204,12 @@ def interleave(planes: Tensor, height: int, width: int) -> Tensor:
     """Planes (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
     side = 2 if planes.shape[1] == SQUARE else 1
     return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
+
+
+def whole(planes: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """``subpixel_logits``, or what was made of them, put together: (N, C, height, width)."""
+    pixels, channels = torch.stack(list(planes), 2), planes[0].shape[1]
+    return interleave(pixels.flatten(0, 1), height, width).view(-1, channels, height, width)
 
 
 def deinterleave(pixels: Tensor, squares: int, height: int, width: int) -> Tensor:
