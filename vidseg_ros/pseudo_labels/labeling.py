@@ -39,8 +39,10 @@ def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> It
     """Label a video; what comes out is one frame behind, since it waits for the frame after."""
     before: _Seen | None = None
     now: _Seen | None = None
-    both = isinstance(teacher, VideoTeacher) and config.bidirectional
-    answers = _both_ways(frames, teacher) if both else _one_way(frames, teacher)
+    if config.bidirectional and isinstance(teacher, VideoTeacher):
+        answers = _both_ways(frames, teacher)
+    else:
+        answers = _one_way(frames, teacher)
     for frame, begins, probabilities in answers:
         confidence, chosen = probabilities.cpu().max(0)
         after = _Seen(frame, chosen.byte(), confidence >= config.confidence, begins)
