@@ -37,7 +37,7 @@ ALLOWED = {
     "training": RUN | {"losses", "data", "evaluation", "teachers"},
     "benchmark": RUN | {"flow", "simulation"},
     "replay": RUN | {"flow", "data", "evaluation"},
-    "pseudo_labels": FRAMES | {"teachers", "data"},
+    "pseudo_labels": FRAMES | {"checkpoints", "engines", "networks", "teachers", "data"},
     "closed_loop": RUN | {"driving", "evaluation", "simulation"},
     "ros": RUN | {"benchmark", "carla", "driving", "replay", "simulation"},
     "cli": None,  # may use everything

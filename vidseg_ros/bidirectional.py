@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import cv2
@@ -15,7 +14,7 @@ from torch import Tensor
 from vidseg_ros.engines import Engine, TorchEngine
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import DISFlow
-from vidseg_ros.io.frame import Frame, discontinuity, resize
+from vidseg_ros.io.frame import Frame, resize, runs
 from vidseg_ros.networks.bidirectional import forward_backward
 from vidseg_ros.stream import Segmentation, StreamConfig
 
@@ -38,7 +37,7 @@ class BidirectionalStream:
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """Each frame, in order, with its labels; they wait for up to CHUNK + AHEAD frames behind it."""
-        for reset, sequence in _sequences(frames, self.config.max_gap):
+        for reset, sequence in runs(frames, self.config.max_gap):
             why = reset
             for looked, probabilities in forward_backward(map(self._look, sequence), self._step):
                 yield looked.frame, _decided(probabilities, looked.frame, why)
@@ -62,22 +61,3 @@ def _decided(probabilities: Tensor, frame: Frame, reset: str) -> Segmentation:
     planes = labels.byte().cpu().numpy(), (255 * certainty).round().byte().cpu().numpy()
     chosen, sure = (resize(plane, size, cv2.INTER_NEAREST) for plane in planes)
     return Segmentation(chosen, sure, reset, 0.0)
-
-
-def _sequences(frames: Iterable[Frame], max_gap: float) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """Runs of frames that continue each other, and why each begins, "" for the first; take one before the next."""
-    source = iter(frames)
-    following = [("", frame) for frame in islice(source, 1)]
-
-    def run(last: Frame) -> Iterator[Frame]:
-        yield last
-        for frame in source:
-            if reason := discontinuity(last, frame, max_gap):
-                following.append((reason, frame))
-                return
-            yield frame
-            last = frame
-
-    while following:
-        reason, first = following.pop()
-        yield reason, run(first)

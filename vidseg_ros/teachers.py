@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import MEMORIES, load_checkpoint
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.networks import State
-from vidseg_ros.schema import require_positive
+from vidseg_ros.schema import require_one_of, require_positive
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class PseudoConfig:
     scales: tuple[float, ...] = (0.75, 1.0, 1.25)  # of the teacher's input size
     flip: bool = True  # look at the mirrored frame, too
     agreement: bool = True  # the label must be that of the frames before and after, along the flow
+    memory: str = "auto"  # of a checkpoint: as it says, or one of MEMORIES
+    bidirectional: bool = False  # a checkpoint on the way forward and on the way back, the mean of both
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence < 1:
             raise UserError(f"confidence is {self.confidence}; use 0 to below 1")
+        require_one_of("memory", self.memory, ("auto", *MEMORIES))
         if not self.scales:
             raise UserError("scales is empty; give at least one")
         require_positive(scales=min(self.scales))

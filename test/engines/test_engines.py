@@ -251,6 +251,7 @@ ALONG = {
     "stgru": (STGRUConfig(kernel=3), InferenceConfig(hysteresis=0.1)),
     "gated_flow": (GatedFlowConfig(), InferenceConfig()),
     "cell": (None, InferenceConfig()),
+    "cell_at_inference": (None, InferenceConfig(hysteresis=0.2, warped=True)),
 }
 
 
@@ -262,7 +263,7 @@ def test_engines_agree_along_the_flow(name, kind):
     Rounding decides for two pixels in a thousand of this noise at most.
     """
     propagation, inference = ALONG[kind]
-    cell = None if kind == "gated_flow" else replace(tiny_network("L1b").config.cell, warped=kind == "cell")
+    cell = None if kind in ("gated_flow", "labels") else replace(tiny_network("L1b").config.cell, warped=kind == "cell")
     network = build(replace(tiny_network("L1b").config, cell=cell, propagation=propagation)).eval()
     checkpoint = Checkpoint(lively(network), CAMVID, inference=inference)
     config = EngineConfig(name, "cpu", 1)

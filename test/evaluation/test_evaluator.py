@@ -1,9 +1,13 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 
-from test.conftest import CPU
+from test.conftest import CPU, tiny_network
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.checkpoints.importing import import_weights
+from vidseg_ros.cli.main import main
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.stored import sequences
 from vidseg_ros.engines import Prediction, TorchEngine
@@ -61,6 +65,7 @@ def test_labels_that_come_and_go_by_hand(tmp_path):
     cv2.imwrite(str(tmp_path / "labels/b_00004.png"), np.full((16, 16), IGNORE, np.uint8))
     report = evaluate(Painter(), sequences(camvid_frames(tmp_path)), StreamConfig(size=(16, 16)), temporal=True)
     assert (report["flicker"], report["trajectory"], report["miou"]) == (50.0, 0.0, None)
+    assert report["trajectory_bounded"] == 0.0
     assert report["flicker_per_class"] == {name: 50.0 if name == "road" else None for name in CAMVID.names}
     # road: seen in two pairs, kept in one; pavement: once, wrongly
     assert (report["tc"], report["tc_visible"]) == (round(50 / len(CAMVID), 2), 25.0)
@@ -97,3 +102,18 @@ def test_pairs_are_not_made_across_an_interruption_or_a_change_of_size():
         if size == 2:
             score.begin()
     assert score.report()["cons"] is None
+
+
+def test_every_second_frame(tmp_path, capsys):
+    """By the verb: of each sequence the first, third, ... frame."""
+    checkpoint, figures = tmp_path / "tiny.safetensors", tmp_path / "figures.json"
+    Checkpoint(tiny_network(None), CAMVID).save(checkpoint)
+    for name in ("a_00000", "a_00002", "a_00004", "b_00006", "b_00008"):
+        write(tmp_path, name, 3, 3)
+    for stride, count in (("1", 5), ("2", 3), ("9", 2)):
+        command = ["evaluate", str(checkpoint), str(tmp_path), "--stride", stride, "--json", str(figures)]
+        assert main([*command, "--engine", "torch", "--no-temporal"]) == 0
+        report = json.loads(figures.read_text())
+        assert (report["frames"], report["stride"]) == (count, int(stride))
+    assert main([*command[:-4], "--stride", "0"]) == 2
+    assert "--stride is 0; it must be above 0" in capsys.readouterr().err

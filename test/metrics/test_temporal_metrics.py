@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidseg_ros.flow.motion import estimate_flow, nearest, sample, visible
+from vidseg_ros.flow.motion import Motion, estimate_flow, motion_boundary, nearest, sample, visible
 from vidseg_ros.labels import CAMVID, IGNORE
 from vidseg_ros.metrics import (
     Flicker,
@@ -274,3 +274,35 @@ def test_labels_that_flicker_are_found(drive):
 def test_places_between_pixels():
     plane = torch.arange(6).reshape(2, 3)
     assert nearest(plane, torch.tensor([1.4, 9.0]), torch.tensor([0.6, -3.0])).tolist() == [4, 2]
+
+
+def test_edges_of_the_motion_by_hand():
+    """A square that moves by 4 on still ground: its rim, on both sides; a slow slope of fast motion is none."""
+    flow = torch.zeros(12, 14, 2)
+    flow[4:8, 5:10, 0] = 4.0
+    edge = motion_boundary(flow)
+    expected = torch.zeros(12, 14, dtype=torch.bool)
+    expected[3:9, 5:10] = expected[4:8, 4:11] = True
+    expected[5:7, 6:9] = False
+    assert torch.equal(edge, expected)
+    slope = torch.zeros(12, 14, 2)
+    slope[..., 0] = 10 + 0.5 * torch.arange(14)
+    assert not motion_boundary(slope).any()
+    slope[..., 0] -= 10
+    assert motion_boundary(slope)[:, :4].all()
+
+
+def test_trajectories_end_at_edges_of_the_motion():
+    """A label that changes where the flow breaks is no fault of a trajectory that ended there."""
+    flow = torch.zeros(8, 16, 2)
+    flow[:, 6:, 0] = 0.5
+    seen = torch.ones(8, 16, dtype=torch.bool)
+    labels = torch.zeros(2, 8, 16, dtype=torch.uint8)
+    labels[1, :, 4:8] = 1
+    motion = Motion(flow, seen)
+    assert torch.equal(motion.tracked[:, 4:8], torch.tensor([True, False, False, True]).expand(8, 4))
+    for mask, share in ((seen, 75.0), (motion.tracked, 100.0)):
+        metric = TrajectoryConsistency()
+        metric.update(labels[0])
+        metric.update(labels[1], flow, mask)
+        assert metric.compute().item() == share

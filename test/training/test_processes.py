@@ -101,8 +101,8 @@ def test_verbs_train_and_evaluate(toy, tmp_path, capsys):
     assert main(["evaluate", str(output), "toy", "--json", str(figures)]) == 0
     report = json.loads(figures.read_text())
     assert set(report) == {
-        "miou", "acc", "cons", "consw", "vc8", "vc16", "per_class", "frames", "checkpoint", "dataset", "stride",
-        "tc", "tc_visible", "trajectory", "flicker", "flicker_per_class",
+        "miou", "acc", "cons", "consw", "vc8", "vc16", "per_class", "frames", "checkpoint", "dataset",
+        "tc", "tc_visible", "trajectory", "trajectory_bounded", "flicker", "flicker_per_class", "stride",
     }  # fmt: skip
     assert report["frames"] == 4
     assert report["cons"] is not None

@@ -43,7 +43,7 @@ class InferenceConfig:
     memory: str = "network"  # one of MEMORIES
     flow: FlowConfig = field(default_factory=FlowConfig)  # where a memory needs it
     flow_memory: FlowMemoryConfig = field(default_factory=FlowMemoryConfig)
-    warped: bool = False  # the last labels of the hysteresis are moved along the optical flow
+    warped: bool = False  # what a cell remembers and the last labels of the hysteresis are moved along the flow
 
     def __post_init__(self) -> None:
         require_one_of("memory", self.memory, MEMORIES)

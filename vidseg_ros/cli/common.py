@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.util import find_spec
@@ -42,9 +42,14 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
 
 
 def add_memory_arguments(parser: ArgumentParser) -> None:
-    """Declare ``--memory`` and ``--hysteresis``."""
+    """Declare ``--memory``, ``--warped`` and ``--hysteresis``."""
     kinds = "; ".join(f"{name}: {text}" for name, text in MEMORIES.items())
     parser.add_argument("--memory", default="auto", help=f"what is remembered; {kinds} (default: the model's)")
+    parser.add_argument(
+        "--warped",
+        action=BooleanOptionalAction,
+        help="move what a ConvLSTM and the hysteresis remember along the optical flow (default: the model's)",
+    )
     text = "logits by which a new label must beat the last (default: the model's)"
     parser.add_argument("--hysteresis", type=not_negative("hysteresis"), help=text)
 

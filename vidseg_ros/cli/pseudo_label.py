@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from vidseg_ros.checkpoints.checkpoint import find_checkpoint
+from vidseg_ros.checkpoints.checkpoint import MEMORIES, find_checkpoint
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
@@ -20,6 +20,7 @@ from vidseg_ros.io.image_messages import BadFrame
 from vidseg_ros.io.recordings import input_name, open_recordings
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
+from vidseg_ros.pseudo_labels.video_teacher import VideoTeacher, wants_video_teacher
 from vidseg_ros.pseudo_labels.writing import CityscapesLabels, SceneWriter, cityscapes_video
 from vidseg_ros.schema import not_negative, positive
 from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
@@ -61,6 +62,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-agreement", dest="agreement", action="store_false", help="keep labels that change along the flow"
     )
+    parser.add_argument(
+        "--memory",
+        default=default.memory,
+        help=f"what a checkpoint remembers, {', '.join(MEMORIES)} (default: as it says)",
+    )
+    parser.add_argument(
+        "--bidirectional", action="store_true", help="take the mean of the way forward and the way back"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
@@ -70,9 +79,19 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    config = PseudoConfig(options.confidence, options.scales, options.flip, options.agreement)
+    config = PseudoConfig(
+        options.confidence,
+        options.scales,
+        options.flip,
+        options.agreement,
+        options.memory,
+        options.bidirectional,
+    )
     require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
-    teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
+    if wants_video_teacher(options.teacher, config):
+        teacher: Teacher = VideoTeacher(options.teacher, config)
+    else:
+        teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
     for path in options.inputs:
         require_apart(options.output / PSEUDO if is_cityscapes(path) else options.output, [path])
     counts = np.zeros(IGNORE + 1, np.int64)

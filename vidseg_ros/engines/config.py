@@ -22,6 +22,7 @@ class EngineConfig:
     precision: str = "f32"  # of the arithmetic; the lower ones trade a few labels for speed
     hysteresis: float | None = None  # logits by which a new label must beat the last one; None: as the checkpoint says
     memory: str = "auto"  # as the checkpoint says; network: its own; flow: and along the optical flow; off: none
+    warped: bool | None = None  # move what a cell remembers and the last labels along the flow; None: as the checkpoint
 
     def __post_init__(self) -> None:
         require_one_of("engine", self.engine, ENGINES)

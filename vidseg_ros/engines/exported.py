@@ -93,7 +93,8 @@ class FileEngine(ArrayEngine):
 
     def __init__(self, path: Path, config: EngineConfig) -> None:
         super().__init__()
-        for what, given in (("hysteresis", config.hysteresis), ("memory", config.memory)):
+        for what in ("hysteresis", "memory", "warped"):
+            given = getattr(config, what)
             if given not in (None, "auto"):
                 raise UserError(f"{what} is {given}, and '{path}' has its own; give it to the checkpoint")
         self.path = path

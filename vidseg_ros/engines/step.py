@@ -27,13 +27,15 @@ def inference_of(checkpoint: Checkpoint, config: EngineConfig) -> InferenceConfi
         told,
         hysteresis=told.hysteresis if config.hysteresis is None else config.hysteresis,
         memory=told.memory if config.memory == "auto" else config.memory,
+        warped=told.warped if config.warped is None else config.warped,
     )
 
 
 def flow_of(network: StreamingNetwork, inference: InferenceConfig) -> FlowConfig | None:
     """How the flow is estimated that a step takes; None where it takes none."""
-    remembered = network.needs_flow and inference.memory != "off"
-    return inference.flow if remembered or inference.memory == "flow" or inference.warps_labels else None
+    remembered = network.needs_flow or (inference.warped and network.cell is not None)
+    wanted = inference.memory == "flow" or inference.warps_labels or (remembered and inference.memory != "off")
+    return inference.flow if wanted else None
 
 
 class InferenceStep(nn.Module):
@@ -55,6 +57,7 @@ class InferenceStep(nn.Module):
         self.network = network.for_inference()
         if self.inference.memory != "network":
             self.network.propagation = None
+        self.network.warps_cell |= self.inference.warped and network.cell is not None
         self.confidence, self.hysteresis = confidence, self.inference.hysteresis
         self.remembers = self.inference.memory != "off"
         self.flow_memory: FlowMemory | None = None

@@ -19,7 +19,7 @@ from vidseg_ros.engines.step import ExportStep, InferenceStep, flow_of, inferenc
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.networks import State
-from vidseg_ros.networks.streaming import interleave
+from vidseg_ros.networks.streaming import whole
 
 ALL_THREADS = torch.get_num_threads()
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -94,8 +94,7 @@ class TorchEngine:
         given = [torch.from_numpy(a).to(self.device) for a in (frame, *flows)]
         state = self._plain.initial_state(height, width) if state is None else state
         planes, after = self._plain.logits(*given, *state)
-        likely = torch.stack([logits.float().softmax(1) for logits in planes], 2)  # (1, classes, planes, h, w)
-        return interleave(likely[0], height, width), after
+        return whole([logits.float().softmax(1) for logits in planes], height, width)[0], after
 
     def _run(self, step: InferenceStep, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return step(*given)  # type: ignore[no-any-return]

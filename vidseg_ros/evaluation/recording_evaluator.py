@@ -44,7 +44,7 @@ class RecordingEvaluator:
 
     def finish(self, folder: Path, mark: str) -> dict[str, Any]:
         """Write the pictures of the worst frames as ``folder``/worst_``mark``N.jpg; returns all that was found."""
-        self._scores.trajectory.end()
+        self._scores.end()
         self._blocks.finish(take(self._scores))
         worst = []
         for number, frame in enumerate(self._worst_frames.worst):

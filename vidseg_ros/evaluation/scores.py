@@ -80,13 +80,15 @@ class VideoScores(Scores):
         super().__init__(labels)
         self.tc = TemporalConsistency(len(labels))
         self.trajectory = TrajectoryConsistency()
+        self.bounded = TrajectoryConsistency()  # with all stopping rules of the paper
         self.flicker = Flicker(len(labels))
         self._rgb: NDArray[np.uint8] | None = None
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """The accumulators by name."""
-        return super().metrics | {"tc": self.tc, "trajectory": self.trajectory, "flicker": self.flicker}
+        tracks = {"trajectory": self.trajectory, "trajectory_bounded": self.bounded}
+        return super().metrics | {"tc": self.tc, **tracks, "flicker": self.flicker}
 
     def begin(self) -> None:
         """Begin a new sequence."""
@@ -111,9 +113,16 @@ class VideoScores(Scores):
             self.flicker.update(before, now)
         if before is None or motion is None:
             self.trajectory.update(now)
+            self.bounded.update(now)
         else:
             self.tc.update(before, now, motion.flow, motion.seen)
             self.trajectory.update(now, motion.flow, motion.seen)
+            self.bounded.update(now, motion.flow, motion.tracked)
+
+    def end(self) -> None:
+        """End the last sequence: count the trajectories that still live."""
+        self.trajectory.end()
+        self.bounded.end()
 
 
 def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:

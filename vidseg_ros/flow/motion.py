@@ -64,6 +64,17 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
     return inside & (error < 0.01 * (forward.square().sum(-1) + back.square().sum(-1)) + 0.5)
 
 
+def motion_boundary(flow: Tensor) -> Tensor:
+    """Where the ``flow`` (H, W, 2) changes from pixel to pixel as at the edge of a thing that moves, bool (H, W).
+
+    There it is uncertain, and point trajectories end (Sundaram, Brox and Keutzer 2010, equation (6)). Slopes are
+    central differences, one-sided at the edge of the picture.
+    """
+    slopes = torch.gradient(flow, dim=(0, 1))
+    steepness = sum((slope.square().sum(-1) for slope in slopes), torch.zeros_like(flow[..., 0]))
+    return steepness > 0.01 * flow.square().sum(-1) + 0.002
+
+
 def follow(labels: Tensor, flow: Tensor) -> Tensor:
     """The label, of ids (H, W) of another frame, at the place where each pixel lies in it; the nearest one."""
     columns, rows, _ = destinations(flow)
@@ -76,6 +87,11 @@ class Motion:
 
     flow: Tensor
     seen: Tensor
+
+    @property
+    def tracked(self) -> Tensor:
+        """Which pixels a point trajectory goes on from: ``seen``, and at no edge of the motion."""
+        return self.seen & ~motion_boundary(self.flow)
 
     @staticmethod
     def between(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Motion:

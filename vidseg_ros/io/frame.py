@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -83,6 +84,25 @@ def discontinuity(last: Frame, frame: Frame, max_gap: float = MAX_GAP) -> str:
         if getattr(frame, what) != getattr(last, what):
             return f"{what} changed from '{getattr(last, what)}' to '{getattr(frame, what)}'"
     return ""
+
+
+def runs(frames: Iterable[Frame], max_gap: float = MAX_GAP) -> Iterator[tuple[str, Iterator[Frame]]]:
+    """Runs of frames that continue each other, and why each begins, "" for the first; take one before the next."""
+    source = iter(frames)
+    following = [("", frame) for frame in islice(source, 1)]
+
+    def run(last: Frame) -> Iterator[Frame]:
+        yield last
+        for frame in source:
+            if reason := discontinuity(last, frame, max_gap):
+                following.append((reason, frame))
+                return
+            yield frame
+            last = frame
+
+    while following:
+        reason, first = following.pop()
+        yield reason, run(first)
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int], how: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -62,6 +62,7 @@ class StreamingNetwork(nn.Module, ABC):
         self.normalize = Normalize(config.input)
         self.reductions = nn.ModuleDict()
         self.cell = self.propagation = self.auxiliary = None
+        self.warps_cell = config.cell is not None and config.cell.warped  # its state is moved along the flow
         if config.cell:
             known = self.all_positions(config)
             require_one_of(f"cell.position of {config.name}", config.cell.position, known)
@@ -161,11 +162,6 @@ class StreamingNetwork(nn.Module, ABC):
         """Whether a step that has a state needs the optical flow."""
         return self.propagation is not None or self.warps_cell
 
-    @property
-    def warps_cell(self) -> bool:
-        """Whether the state of the cell is moved along the flow."""
-        return self.config.cell is not None and self.config.cell.warped
-
     def cell_stride(self) -> int:
         """How much smaller than the frame the features are where the cell stands; 1 without a cell."""
         cell = self.config.cell
@@ -215,6 +211,12 @@ def interleave(planes: Tensor, height: int, width: int) -> Tensor:
     """Planes (N, 1, h, w), or the four pixels of each square (N, 4, h, w), as (N, height, width)."""
     side = 2 if planes.shape[1] == SQUARE else 1
     return functional.pixel_shuffle(planes, side)[:, 0, :height, :width]
+
+
+def whole(planes: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """``subpixel_logits``, or what was made of them, put together: (N, C, height, width)."""
+    pixels, channels = torch.stack(list(planes), 2), planes[0].shape[1]
+    return interleave(pixels.flatten(0, 1), height, width).view(-1, channels, height, width)
 
 
 def deinterleave(pixels: Tensor, squares: int, height: int, width: int) -> Tensor:

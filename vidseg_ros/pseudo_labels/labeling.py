@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidseg_ros.flow.motion import Motion
-from vidseg_ros.io.frame import Frame, discontinuity
+from vidseg_ros.io.frame import Frame, runs
 from vidseg_ros.labels import IGNORE
+from vidseg_ros.networks.bidirectional import forward_backward
+from vidseg_ros.pseudo_labels.video_teacher import VideoTeacher
 from vidseg_ros.teachers import PseudoConfig, Teacher
 
 
@@ -36,17 +39,37 @@ def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> It
     """Label a video; what comes out is one frame behind, since it waits for the frame after."""
     before: _Seen | None = None
     now: _Seen | None = None
-    for frame in frames:
-        begins = now is None or bool(discontinuity(now.frame, frame))
-        if begins:
-            teacher.begin()
-        confidence, chosen = teacher.logits(frame.rgb).exp().cpu().max(0)
+    if config.bidirectional and isinstance(teacher, VideoTeacher):
+        answers = _both_ways(frames, teacher)
+    else:
+        answers = _one_way(frames, teacher)
+    for frame, begins, probabilities in answers:
+        confidence, chosen = probabilities.cpu().max(0)
         after = _Seen(frame, chosen.byte(), confidence >= config.confidence, begins)
         if now is not None:
             yield _kept(now, [before if not now.begins else None, after if not begins else None], config)
         before, now = now, after
     if now is not None:
         yield _kept(now, [before if not now.begins else None], config)
+
+
+def _one_way(frames: Iterable[Frame], teacher: Teacher) -> Iterator[tuple[Frame, bool, Tensor]]:
+    """Each frame, whether a video begins with it, and the probabilities that the teacher gives it, (classes, H, W)."""
+    for _, run in runs(frames):
+        teacher.begin()
+        for number, frame in enumerate(run):
+            yield frame, number == 0, teacher.logits(frame.rgb).exp()
+
+
+def _both_ways(frames: Iterable[Frame], teacher: VideoTeacher) -> Iterator[tuple[Frame, bool, Tensor]]:
+    """The same with the mean of the way forward and the way back."""
+
+    def step(frame: Frame, before: Frame | None, state: Any) -> tuple[Tensor, Any]:
+        return teacher.step(frame.rgb, None if before is None else before.rgb, state)
+
+    for _, run in runs(frames):
+        for number, (frame, probabilities) in enumerate(forward_backward(run, step)):
+            yield frame, number == 0, probabilities.float()
 
 
 def _kept(now: _Seen, neighbours: list[_Seen | None], config: PseudoConfig) -> Labelled:

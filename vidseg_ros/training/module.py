@@ -141,35 +141,24 @@ class SegmentationModule(LightningModule):
         self._seen.clear()
         if self.head is None:
             watch: Watch = {AUXILIARY: []} if self.config.loss.lambda_auxiliary else {}
-            order = there_and_back(self._burned, len(batch.frames))
+            count = self.phase.burn_in * (self.global_step % 2)
+            order = there_and_back(count, len(batch.frames))
             flow = flow_along(batch, [*order, *range(len(batch.frames))])
-            logits, state = unroll(
-                self.network,
-                batch.frames,
-                self._burn_in(batch.frames[order], None if flow is None else flow[: len(order)]),
-                None if flow is None else flow[len(order) :],
-                watch,
-            )
+            before = self._burn_in(batch.frames[order], None if flow is None else flow[:count]) if count else None
+            logits, state = unroll(self.network, batch.frames, before, None if flow is None else flow[count:], watch)
             seen = self._seen[-len(batch.frames) :]  # before them are those that fill the memory
             auxiliary = torch.stack(watch[AUXILIARY]).float() if watch.get(AUXILIARY) else None
             return Output(logits.float(), state, torch.stack(seen) if seen else None, auxiliary)
         features = torch.stack([self.network.features(frame) for frame in batch.frames])
         return Output(torch.stack([self.head(x) for x in features]).float(), features=features)
 
-    @property
-    def _burned(self) -> int:
-        """How many frames fill the memory before this step."""
-        return self.phase.burn_in * (self.global_step % 2)
-
     @torch.no_grad()
-    def _burn_in(self, frames: Tensor, flow: Tensor | None) -> State | None:
+    def _burn_in(self, frames: Tensor, flow: Tensor | None) -> State:
         """Return the state in which every second step starts: in turn that of the clip and that of its neighbour.
 
         From fresh starts alone a memory learns nothing of times beyond the clip, and may grow without bound there. From
         its own clip alone it learns that what it remembers is always right.
         """
-        if not len(frames):
-            return None
         _, state = unroll(self.network, frames, flow=flow)
         neighbour = self.global_step % 4 // 2
         return tuple(tensor.roll(neighbour, 0) for tensor in state)
