@@ -30,7 +30,7 @@ def test_nested_values_and_defaults():
         ({"cell": {"state_size": 3}}, "cell.state_size is 3; expected a list"),
         ({"cell": {"state_size": [1, 2, 3]}}, "has 3 values; expected 2"),
         ({"input": {"std": [0, 1, 1]}}, "input.std is 0"),
-        ({"q": -1}, "must not be negative"),
+        ({"q": -1}, "q is -1; it must be from 0 to 100"),
         ([], "expected keys and values"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import require_not_negative, require_positive
 
 STREET = "street"  # the street world, among the names of data sets
 
@@ -27,11 +28,11 @@ class AugmentationConfig:
     occluders: float = 0.3  # share of the clips in which something from another still passes
 
     def __post_init__(self) -> None:
+        require_positive(**{"augmentation.zoom_range": max(self.zoom_range)})
         if not 0 < self.zoom_range[0] <= self.zoom_range[1]:
             raise UserError(f"augmentation.zoom_range is {self.zoom_range}; give two rising numbers above 0")
         for item in fields(self)[1:]:
-            if getattr(self, item.name) < 0:
-                raise UserError(f"augmentation.{item.name} is {getattr(self, item.name)}; it must not be negative")
+            require_not_negative(**{f"augmentation.{item.name}": getattr(self, item.name)})
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class SourceConfig:
     stills: bool = True  # make clips from single labelled frames; False takes consecutive frames
 
     def __post_init__(self) -> None:
-        if self.share < 0:
-            raise UserError(f"data.share is {self.share}; it must not be negative")
+        require_not_negative(**{"data.share": self.share})
 
     @property
     def knows_flow(self) -> bool:

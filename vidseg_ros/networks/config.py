@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.schema import require_one_of, require_positive
+from vidseg_ros.labels import IGNORE
+from vidseg_ros.schema import LARGEST_SIDE, require_finite, require_one_of, require_positive, require_range
 
 CONVOLUTIONS = ("standard", "depthwise", "shared")
 ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
 CHANNEL_ORDERS = ("rgb", "bgr")
+LARGEST_KERNEL = 31
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class CellConfig:
         require_one_of("cell.convolution", self.convolution, CONVOLUTIONS)
         require_one_of("cell.activation", self.activation, ACTIVATIONS)
         require_positive(**{"cell.state_size": min(self.state_size)})
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise UserError(f"cell.kernel is {self.kernel}; use an odd number")
+        require_range(1, LARGEST_SIDE, **{"cell.state_size": max(self.state_size)})
+        if self.kernel % 2 == 0 or not 1 <= self.kernel <= LARGEST_KERNEL:
+            raise UserError(f"cell.kernel is {self.kernel}; use an odd number up to {LARGEST_KERNEL}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class InputConfig:
     def __post_init__(self) -> None:
         require_one_of("input.channel_order", self.channel_order, CHANNEL_ORDERS)
         require_positive(**{"input.size": min(self.size), "input.std": min(self.std), "input.scale": self.scale})
+        require_range(1, LARGEST_SIDE, **{"input.size": max(self.size)})
+        require_finite(**{"input.mean": sum(self.mean), "input.std": sum(self.std)})
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,4 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         require_positive(classes=self.classes)
+        require_range(1, IGNORE - 1, classes=self.classes)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.labels import find_label_set
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.schema import require_one_of, require_positive
+from vidseg_ros.schema import LARGEST, require_not_negative, require_one_of, require_positive, require_range
 
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -69,6 +70,13 @@ class TrainConfig:
         require_one_of("precision", self.precision, PRECISIONS)
         require_one_of("monitor", self.monitor, ("", *FIGURES))
         require_positive(save_minutes=self.save_minutes, validate_every=self.validate_every)
+        require_not_negative(weight_decay=self.weight_decay)
+        require_range(0, LARGEST, seed=self.seed)
+        classes, labels = self.network.classes, find_label_set(self.labels)
+        if classes != len(labels):
+            raise UserError(
+                f"network.classes is {classes}, and label set '{self.labels}' has {len(labels)}; give both the same"
+            )
         if not 0.0 <= self.ema_decay < 1.0:
             raise UserError(
                 f"ema_decay is {self.ema_decay}; give a decay per step from 0 (none) to below 1, such as 0.99"
