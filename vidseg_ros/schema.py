@@ -28,7 +28,7 @@ THREADS, WORKERS, PORTS = 1024, 1024, 65535  # at most
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
     """Raise UserError unless ``value`` is in ``allowed``."""
-    if value not in allowed:
+    if value not in list(allowed):  # which need not be hashable
         raise UserError(f"{key} is {value!r}; use one of {', '.join(map(str, allowed))}")
 
 

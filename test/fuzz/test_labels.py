@@ -26,7 +26,7 @@ def label_files(draw):
     if kind in ("bits", "palette"):
         depth = draw(st.sampled_from([1, 2, 4, 8]))
         palette = rng.integers(0, 256, (draw(st.sampled_from([1, 12, 256])), 3)) if kind == "palette" else None
-        return png(ids % 2**depth, depth, 3 if kind == "palette" else 0, palette)
+        return png(ids & (2**depth - 1), depth, 3 if kind == "palette" else 0, palette)
     pixels = (
         CAMVID.colorize(ids) if kind in ("color", "alpha") else ids.astype(np.uint16 if kind == "grey16" else np.uint8)
     )

@@ -22,6 +22,7 @@ from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
+from vidseg_ros.training.arithmetic import memory_format
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 
 MAX_GRADIENT = 1.0  # norm
@@ -82,7 +83,10 @@ class SegmentationModule(LightningModule):
 
     def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
         """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
-        batch = Batch(*(part.transpose(0, 1) for part in clips))
+        frames, *rest = (part.transpose(0, 1) for part in clips)
+        if memory_format(self.device.type, self.config.precision) is torch.contiguous_format:
+            frames = frames.contiguous()  # files have channels last, and a network keeps that
+        batch = Batch(frames, *rest)
         losses: dict[str, Tensor] = self.objective(batch, self._predict(batch.frames))
         if not torch.isfinite(losses["total"]):
             raise self._diverged("loss", losses["total"])

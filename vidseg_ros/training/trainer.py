@@ -112,9 +112,8 @@ def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
 def _checked_precision(config: TrainConfig, hardware: Hardware, say: Say) -> str:
     """The precision of the config where this machine is right in it; each process looks, and the first one says."""
     networks = [build(phase_network(config.network, phase)) for phase in config.phases]
-    return usable_precision(
-        networks, config.precision, hardware.device, say if is_first_process() else lambda line: None
-    )
+    heard = say if is_first_process() else lambda line: None
+    return usable_precision(networks, config.precision, hardware.device, heard, hardware.compiled)
 
 
 def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None:
