@@ -1,5 +1,6 @@
 """Files from strangers: nothing in them runs, nothing outside is read, and no memory is taken on their word alone."""
 
+import io
 import json
 import os
 import pickle
@@ -14,17 +15,25 @@ import torch
 
 from test.fuzz.drawing import refusing
 from test.io.making import image, write_bag
+from test.io.test_videos import write_video
 from vidseg_ros import LARGEST_PICTURE
 from vidseg_ros.checkpoints.importing import import_weights
 from vidseg_ros.cli.main import main
 from vidseg_ros.engines import open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
+from vidseg_ros.io import videos
 from vidseg_ros.io.images import decode_picture, decode_rgb
 from vidseg_ros.io.label_images import decode_label_png
 from vidseg_ros.io.recordings import open_recordings
 
 PIXELS = np.zeros((16, 24, 3), np.uint8)
+
+
+def load_unsafely(data):
+    torch.load(io.BytesIO(data), weights_only=False)
+
+
 LOADED = (".pkl", ".pth", ".safetensors", ".pt2", ".onnx", ".xml", ".bin", ".trt", ".ckpt", "")
 
 
@@ -64,7 +73,7 @@ def test_no_load_path_unpickles(dump, suffix, tmp_path):
                     ["train", str(path), str(tmp_path / "o.safetensors"), "--weights", str(path)]):  # fmt: skip
         assert main(command) == 2
     assert not mark.exists()
-    torch.load(path, weights_only=False) if dump != "pickle" else pickle.loads(path.read_bytes())
+    (pickle.loads if dump == "pickle" else load_unsafely)(path.read_bytes())
     assert mark.exists(), "the canary sings"
 
 
@@ -151,6 +160,14 @@ def test_a_picture_that_claims_to_be_huge_takes_no_memory(data):
     with pytest.raises(UserError):
         decode_label_png(data, "here")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+
+def test_a_video_of_huge_pictures_is_refused(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "film.mp4", times=[0, 100])
+    assert len(list(open_recordings(path)[0].frames())) == 2
+    monkeypatch.setattr(videos, "LARGEST_PICTURE", 64 * 48 - 1)
+    with pytest.raises(UserError, match="holds no video that FFmpeg can read"):
+        open_recordings(path)
 
 
 def test_the_largest_picture_of_a_camera_is_read():
