@@ -33,6 +33,7 @@ MEMORIES = {
     "off": "none: what the network remembers is forgotten before each frame",
 }
 TINY = 1e-20
+ARCHIVE = b"PK"  # begins a file of torch.save or torch.export
 FORMAT = 2  # of the header and the names of tensors; 1 had one flat description of all networks
 
 
@@ -154,6 +155,11 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        if path.is_file() and path.read_bytes().startswith(ARCHIVE):
+            raise UserError(
+                f"'{path}' is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package, so name "
+                "what it was exported from; convert a .pth with 'vidseg import-weights'"
+            ) from error
         raise UserError(
             f"checkpoint '{path}' is truncated or not a safetensors file ({error}); "
             "copy it again, or convert a .pth with 'vidseg import-weights'"
