@@ -112,7 +112,9 @@ def test_a_number_without_a_point_is_a_number(tmp_path):
 
 
 def test_classes_are_those_of_the_label_set():
-    with pytest.raises(UserError, match="network.classes is 11, and label set 'cityscapes' has 19; give both the same"):
+    with pytest.raises(
+        UserError, match=r"network.classes is 11, and label set 'cityscapes' has 19; give both the same"
+    ):
         from_dict(
             TrainConfig,
             {"network": {"classes": 11}, "phases": [PHASE], "data": [{"source": "street"}]} | {"labels": "cityscapes"},

@@ -32,7 +32,8 @@ FIGURES, PAGE = DOCS / "reliability.json", DOCS / "reliability.md"
 FUZZED = ("test/fuzz", "test/ros/test_fuzz.py")
 CASES = 800  # of each test: more than 20,000 together
 SMALL, LARGE = "64x48", "640x480"
-SMALL_FRAMES, LARGE_FRAMES = int(os.environ.get("VIDSEG_SOAK", "100000")), 2000
+SMALL_FRAMES = int(os.environ.get("VIDSEG_SOAK", "100000"))
+LARGE_FRAMES = SMALL_FRAMES // 50
 WARM_UP = 0.2  # share of the samples that do not count: memory is filled once
 ROUNDS = 200  # of the life cycle
 RESOURCES = {"rss_mb": "memory, MB", "threads": "threads", "files": "open files", "latency_ms_over_time": "latency, ms"}
@@ -173,16 +174,16 @@ def page(figures: Figures) -> str:
         "",
         "## Fuzz",
         "",
-        f"{drawn['cases']:,} cases drawn by hypothesis (messages, bags, videos, folders, pictures, labels, checkpoints, "
-        f"configurations, arguments, whole verbs): {drawn['refused']:,} were refused in one line, and "
+        f"{drawn['cases']:,} cases drawn by hypothesis (messages, bags, videos, folders, pictures, labels, "
+        f"checkpoints, configurations, arguments, whole verbs): {drawn['refused']:,} were refused in one line, and "
         f"{drawn['uncaught']} ended in an exception that nobody caught.",
         "",
         "## Soak",
         "",
-        "Frames through the real node in a process of its own, over DDS, each sent when the one before was answered. Unaccounted "
-        "is what is missing in sent = received = processed + dropped + rejected and processed = labels. Growth is "
-        f"that in 1,000 frames, by least squares over {len(soaked['runs'][0]['rss_mb'])} samples, of which the first fifth "
-        "does not count.",
+        "Frames through the node in a process of its own, over DDS, each sent when the one before was answered. "
+        "Unaccounted is what is missing in sent = received = processed + dropped + rejected and processed = labels. "
+        "The other columns are the growth in 1,000 frames, by least squares over "
+        f"{len(soaked['runs'][0]['rss_mb'])} samples, of which the first fifth does not count.",
         "",
         table(header, rows),
         "",

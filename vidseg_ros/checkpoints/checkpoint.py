@@ -157,8 +157,8 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     except (SafetensorError, OSError) as error:
         if path.is_file() and path.read_bytes().startswith(ARCHIVE):
             raise UserError(
-                f"'{path}' is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package, so name "
-                "what it was exported from; convert a .pth with 'vidseg import-weights'"
+                f"'{path}' is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package, "
+                "so name what it was exported from; convert a .pth with 'vidseg import-weights'"
             ) from error
         raise UserError(
             f"checkpoint '{path}' is truncated or not a safetensors file ({error}); "
@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
 
 
 def _require_fit(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Raise UserError unless the tensors are those of the network, before that takes memory: whole, and by its names."""
+    """Raise UserError unless the tensors are those of the network; that takes no memory yet."""
     with torch.device("meta"):
         expected = build(config).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
