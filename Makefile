@@ -38,9 +38,9 @@ docs: venv  # needs VIDSEG_DATA for CamVid
 benchmark: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python -m tools.speed
 
-# 10,000 frames through the node: rss_mb of docs/soak.json must stay flat
+# docs/reliability.md: fuzz, frames by the hundred thousand through the node, and faults; about half an hour (VIDSEG_SOAK: small frames)
 soak: venv
-	$(BIN)/vidseg benchmark --node --engines openvino --sizes 240x180 --frames 10000 --json docs/soak.json
+	$(BIN)/python -m tools.reliability
 
 # the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it

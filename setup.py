@@ -79,10 +79,10 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "segmentation_node = vidseg_ros.ros.segmentation.node:main",
-            "driver_node = vidseg_ros.ros.driving.driver:main",
-            "evaluator_node = vidseg_ros.ros.driving.evaluator:main",
-            "vidseg = vidseg_ros.cli.main:main",
+            "segmentation_node = vidseg_ros.start:segmentation",
+            "driver_node = vidseg_ros.start:driver",
+            "evaluator_node = vidseg_ros.start:evaluator",
+            "vidseg = vidseg_ros.start:vidseg",
         ],
     },
 )

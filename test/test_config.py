@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from vidseg_ros.data.recorded_scenes import SceneConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks.config import CellConfig, NetworkConfig
 from vidseg_ros.networks.espnet import ESPNetConfig
@@ -30,7 +31,7 @@ def test_nested_values_and_defaults():
         ({"cell": {"state_size": 3}}, "cell.state_size is 3; expected a list"),
         ({"cell": {"state_size": [1, 2, 3]}}, "has 3 values; expected 2"),
         ({"input": {"std": [0, 1, 1]}}, "input.std is 0"),
-        ({"q": -1}, "must not be negative"),
+        ({"q": -1}, "q is -1; it must be from 0 to 100"),
         ([], "expected keys and values"),
     ],
 )
@@ -98,3 +99,23 @@ def test_bad_training_settings_are_named(data, message):
     assert from_dict(TrainConfig, good).loss.lambda_incons == 10
     with pytest.raises(UserError, match=re.escape(message)):
         from_dict(TrainConfig, good | data)
+
+
+def test_a_number_without_a_point_is_a_number(tmp_path):
+    (tmp_path / "c.yaml").write_text("fps: 1e-3\n")
+    assert load_yaml(tmp_path / "c.yaml", SceneConfig).fps == 0.001
+    (tmp_path / "c.yaml").write_text("fps: 2E+1\n")
+    assert load_yaml(tmp_path / "c.yaml", SceneConfig).fps == 20.0
+    (tmp_path / "c.yaml").write_text("fps: 1e\n")
+    with pytest.raises(UserError, match="fps is '1e'; expected float"):
+        load_yaml(tmp_path / "c.yaml", SceneConfig)
+
+
+def test_classes_are_those_of_the_label_set():
+    with pytest.raises(
+        UserError, match=r"network.classes is 11, and label set 'cityscapes' has 19; give both the same"
+    ):
+        from_dict(
+            TrainConfig,
+            {"network": {"classes": 11}, "phases": [PHASE], "data": [{"source": "street"}]} | {"labels": "cityscapes"},
+        )

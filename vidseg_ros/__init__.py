@@ -19,6 +19,11 @@ __version__ = "0.1.0"
 # process PyTorch takes ten times as long. Less costs little where the machine is quiet (docs/results.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
+LARGEST_PICTURE = 2**26
+"""Pixels of a picture file that is decoded: more than any camera has; what claims to be larger takes no memory."""
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(LARGEST_PICTURE))  # read when OpenCV is imported
+
 
 def open_stream(model: str = "", **engine: Any) -> FrameStream:
     """A stream of labels that remembers: ``labels = stream.step(rgb, stamp)``.

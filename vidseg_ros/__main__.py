@@ -2,6 +2,6 @@
 
 import sys
 
-from vidseg_ros.cli.main import main
+from vidseg_ros.start import vidseg
 
-sys.exit(main())
+sys.exit(vidseg())

@@ -28,7 +28,7 @@ THREADS, WORKERS, PORTS = 1024, 1024, 65535  # at most
 
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
     """Raise UserError unless ``value`` is in ``allowed``."""
-    if value not in allowed:
+    if value not in list(allowed):  # which need not be hashable
         raise UserError(f"{key} is {value!r}; use one of {', '.join(map(str, allowed))}")
 
 
@@ -87,6 +87,20 @@ def camera_size(text: str) -> tuple[int, int]:
     return image_size(text, least=1)
 
 
+def require_not_negative(**values: float) -> None:
+    """Raise UserError for the first value that is not a number from zero on; none is endless."""
+    for key, value in values.items():
+        if not 0 <= value < math.inf:
+            raise UserError(f"{key} is {value}; it must " + ("be finite" if value > 0 else "not be negative"))
+
+
+def require_range(least: float, most: float, **values: float) -> None:
+    """Raise UserError for the first value that is not from ``least`` to ``most``."""
+    for key, value in values.items():
+        if not least <= value <= most:
+            raise UserError(f"{key} is {value}; it must be from {least:g} to {most:g}")
+
+
 def require_finite(**values: float) -> None:
     """Raise UserError for the first value that is infinite or no number."""
     for key, value in values.items():
@@ -94,10 +108,19 @@ def require_finite(**values: float) -> None:
             raise UserError(f"{key} is {value}; give a finite number")
 
 
+class Loader(yaml.SafeLoader):
+    """Reads ``1e-3`` as a number, as YAML 1.2 does; by PyYAML it is text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"), list("+-.0123456789")
+)
+
+
 def load_yaml(path: Path, cls: type[T]) -> T:
     """Read a ``cls`` from a YAML file."""
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), Loader)
     except OSError as error:
         raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

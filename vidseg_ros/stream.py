@@ -16,7 +16,7 @@ from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import DISFlow
 from vidseg_ros.io.frame import MAX_GAP, Frame, discontinuity, resize
-from vidseg_ros.schema import require_positive
+from vidseg_ros.schema import LARGEST_SIDE, require_positive, require_range
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class StreamConfig:
         require_positive(max_gap=self.max_gap)
         if self.size is not None and min(self.size) < 16:
             raise UserError(f"size is {self.size}; width and height must be at least 16")
+        if self.size is not None:
+            require_range(1, LARGEST_SIDE, size=max(self.size))
 
 
 @dataclass(frozen=True)

@@ -226,3 +226,10 @@ def test_denormal_weights_are_dropped(tmp_path):
     assert (weight[0] == 0).all()
     assert torch.equal(weight[1], kept)
     assert without_denormals(torch.tensor([3, 0])).tolist() == [3, 0]
+
+
+def test_a_program_of_torch_export_is_called_one(tmp_path):
+    torch.save({"x": torch.zeros(1)}, tmp_path / "x.pt2")
+    assert "is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package" in refusal(
+        tmp_path / "x.pt2"
+    )

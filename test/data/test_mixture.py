@@ -1,6 +1,7 @@
 """Clips by number, from any mixture of sources."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -99,6 +100,13 @@ def test_class_frequency(film):
     found = class_frequency(clips, 11)
     assert found.sum() == pytest.approx(1)
     assert np.flatnonzero(found > 0.1).tolist() == [0, 1, 2, 3, 4, 9]
+
+
+def test_labels_that_are_all_void_teach_nothing(film):
+    for path in (Path(film) / "labels").iterdir():
+        cv2.imwrite(str(path), np.full_like(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), IGNORE))
+    with pytest.raises(UserError, match="no pixel of the first 100 clips is labelled; check the label files"):
+        class_frequency(open_dataset_of(film, 1), 11)
 
 
 def test_geometry_is_drawn_once_for_a_clip():

@@ -1,27 +1,22 @@
-"""Messages as no camera sends them: each is a picture or a rejected frame, and the node goes on.
+"""Messages as no camera sends them: each is a picture or a rejected frame, and the node goes on."""
 
-``VIDSEG_FUZZ`` is the number of cases of each test.
-"""
-
-import os
 from array import array
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from test.fuzz.drawing import COUNTS, TEXTS, fuzz
+from vidseg_ros.ros.parameters import Parameters
 from vidseg_ros.ros.segmentation.node import SegmentationNode
+from vidseg_ros.ros.spin import BAD_INPUT
 
-CASES = int(os.environ.get("VIDSEG_FUZZ", "150"))
-FUZZ = settings(
-    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
 TYPES = ("8U", "8S", "16U", "16S", "32S", "32F", "64F")
 ENCODINGS = (
     *("rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16", "rgba16", "bgra16", "mono8", "mono16"),
@@ -97,8 +92,7 @@ def process(node, data):
     camera.report(active=True)
 
 
-@FUZZ
-@given(data=st.data())
+@fuzz(data=st.data())
 def test_any_message_is_a_picture_or_a_rejected_frame(fuzzed, data):
     (camera,) = fuzzed._cameras.values()
     message = data.draw(compressed() if camera._message_type is CompressedImage else images())
@@ -107,10 +101,30 @@ def test_any_message_is_a_picture_or_a_rejected_frame(fuzzed, data):
     process(fuzzed, whole[:cut])
 
 
-@FUZZ
-@given(data=st.binary(max_size=400))
+@fuzz(data=st.binary(max_size=400))
 def test_any_bytes_are_a_picture_or_a_rejected_frame(fuzzed, data):
     process(fuzzed, data)
+
+
+VALUES = st.one_of(
+    st.booleans(), TEXTS.filter(lambda text: "\0" not in text), st.floats(), st.integers(-(2**63), 2**63 - 1),
+    st.lists(st.integers(-5, 2**40), max_size=3), st.lists(TEXTS.filter(lambda text: "\0" not in text), max_size=3),
+)  # fmt: skip
+
+
+@fuzz(share=0.5, values=st.dictionaries(st.sampled_from(sorted(Parameters.__dataclass_fields__)), VALUES, max_size=3))
+def test_any_parameters_are_taken_or_refused_in_one_line(values):
+    """Where they are taken, the model is not there, and configuring says so."""
+    given = {"model": "/no/such.safetensors"} | {name: value for name, value in values.items() if name != "model"}
+    try:
+        node = SegmentationNode(parameter_overrides=[Parameter(name, value=value) for name, value in given.items()])
+    except BAD_INPUT as error:
+        COUNTS["refused"] += 1
+        assert str(error)
+        return
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert node._problem and "\n" not in node._problem
+    node.destroy_node()
 
 
 def test_after_it_all_a_picture_is_a_picture(fuzzed):

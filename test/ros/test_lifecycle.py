@@ -1,5 +1,6 @@
 """The life cycle with frames in flight: every transition, round after round, and after what fails."""
 
+import os
 import threading
 import time
 
@@ -15,7 +16,7 @@ from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.soak import lifecycle_rounds
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-ROUNDS = 12
+ROUNDS = int(os.environ.get("VIDSEG_ROUNDS", "12"))
 SETTLED = 6  # rounds after which nothing grows
 WAY = (1, 2, 1, 3, 4, 3, 4, 2)  # transitions, through every state and back
 
@@ -55,7 +56,7 @@ def test_rounds_with_frames_in_flight_hold_nothing_back(start, flowing):
 
     held = lifecycle_rounds(node, ROUNDS, flow)
     first, last = held[SETTLED], held[-1]
-    assert last.threads <= first.threads  # those of tests before may end meanwhile
+    assert last.threads <= first.threads + 2  # those of other tests come and go; one a round would be many
     assert last.files <= first.files
     assert last.rss_mb - first.rss_mb < 20
 

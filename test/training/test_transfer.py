@@ -6,7 +6,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 from vidseg_ros.networks import build, unroll
-from vidseg_ros.networks.config import InputConfig
+from vidseg_ros.networks.config import CellConfig, InputConfig
 from vidseg_ros.networks.espnet import ESPNetConfig
 from vidseg_ros.networks.ssnet import SSNetConfig
 from vidseg_ros.training.transfer import transfer
@@ -60,3 +60,16 @@ def test_another_architecture_gives_nothing():
     other = build(SSNetConfig(classes=5, input=InputConfig(SIZE)))
     with pytest.raises(UserError, match="the start has no tensor that fits"):
         transfer(Checkpoint(tiny_network(None), CAMVID), other, LabelSet("few", tuple("abcde"), ((0, 0, 0),) * 5))
+
+
+@pytest.mark.parametrize("position", ["L1a", "L1b", "L1c", "L1d", None])
+@pytest.mark.parametrize("kernel", [1, 5])
+def test_another_decoder_width_takes_what_fits_and_lists_the_rest(position, kernel):
+    """It crashed in the cell, which has the channels of the decoder."""
+    cell = CellConfig(position, kernel, state_size=(8, 12)) if position else None
+    narrow = tiny_network(None, seed=1)
+    wide = build(ESPNetConfig(p=1, q=1, decoder_channels=20, cell=cell, input=InputConfig(SIZE)))
+    left = transfer(Checkpoint(narrow, CAMVID), wide, CAMVID)
+    assert torch.equal(wide.encoder.down2.reduce.weight, narrow.encoder.down2.reduce.weight)
+    assert {"head.weight", "reductions.L1c.weight"} <= set(left)
+    assert not any(name.startswith("encoder") for name in left)

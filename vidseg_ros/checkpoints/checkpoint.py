@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -22,7 +23,7 @@ from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.networks.flow_memory import FlowMemoryConfig
-from vidseg_ros.schema import from_dict, require_finite, require_one_of
+from vidseg_ros.schema import from_dict, require_not_negative, require_one_of
 
 DEFAULT_CHECKPOINT = "espnet_l1b_camvid"
 METADATA_KEY = "vidseg_ros"
@@ -32,6 +33,7 @@ MEMORIES = {
     "off": "none: what the network remembers is forgotten before each frame",
 }
 TINY = 1e-20
+ARCHIVE = b"PK"  # begins a file of torch.save or torch.export
 FORMAT = 2  # of the header and the names of tensors; 1 had one flat description of all networks
 
 
@@ -47,9 +49,7 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         require_one_of("memory", self.memory, MEMORIES)
-        require_finite(hysteresis=self.hysteresis)
-        if self.hysteresis < 0:
-            raise UserError(f"hysteresis is {self.hysteresis}; it must not be negative")
+        require_not_negative(hysteresis=self.hysteresis)
 
     @property
     def warps_labels(self) -> bool:
@@ -98,11 +98,13 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
     header_text, tensors = _read(path)
     try:
         header, tensors = upgrade(json.loads(header_text), tensors)
-        network = build(from_dict(NetworkConfig, header["network"]))
+        config = from_dict(NetworkConfig, header["network"])
         labels = from_dict(LabelSet, header["labels"])
         inference = from_dict(InferenceConfig, header["inference"])
+        _require_fit(config, tensors)
+        network = build(config)
+        network.load_state_dict({name: without_denormals(tensor) for name, tensor in tensors.items()})
         checkpoint = Checkpoint(network, labels, header["about"], inference, header["version"])
-        _load_tensors(network, tensors)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"checkpoint '{path}' has a broken description ({error}); write it with 'vidseg train' or 'import-weights'"
@@ -159,6 +161,11 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        if path.is_file() and path.read_bytes().startswith(ARCHIVE):
+            raise UserError(
+                f"'{path}' is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package, "
+                "so name what it was exported from; convert a .pth with 'vidseg import-weights'"
+            ) from error
         raise UserError(
             f"checkpoint '{path}' is truncated or not a safetensors file ({error}); "
             "copy it again, or convert a .pth with 'vidseg import-weights'"
@@ -168,9 +175,10 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     return metadata[METADATA_KEY], tensors
 
 
-def _load_tensors(network: StreamingNetwork, tensors: Mapping[str, Tensor]) -> None:
-    """Fill the network; every name and shape must match."""
-    expected = network.state_dict()
+def _require_fit(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Raise UserError unless the tensors are those of the network; that takes no memory yet."""
+    with torch.device("meta"):
+        expected = build(config).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         what = "missing" if name in expected else "not of this network"
         raise UserError(f"tensor '{name}' is {what}; use the file that belongs to this config")
@@ -183,7 +191,6 @@ def _load_tensors(network: StreamingNetwork, tensors: Mapping[str, Tensor]) -> N
         if tensor.dtype != expected[name].dtype:
             raise UserError(f"tensor '{name}' is {tensor.dtype}, not {expected[name].dtype}; use an undamaged file")
     require_finite_weights(tensors)
-    network.load_state_dict({name: without_denormals(tensor) for name, tensor in tensors.items()})
 
 
 def require_finite_weights(tensors: Mapping[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from vidseg_ros import __version__
 from vidseg_ros.errors import UserError
+from vidseg_ros.start import INTERRUPTED, quitting
 
 VERBS = {
     "average": "make one network of several trainings",
@@ -32,12 +33,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line, and end with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print(*["vidseg", *arguments[:1]], "was interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
@@ -47,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, text in VERBS.items():
         parser = verbs.add_parser(name, help=text, add_help=arguments[:1] == [name])
         if arguments[:1] == [name]:
-            module = import_module(f"vidseg_ros.cli.{name.replace('-', '_')}")
+            with quitting(f"vidseg {name}"):
+                module = import_module(f"vidseg_ros.cli.{name.replace('-', '_')}")
             parser.description = f"{text[0].upper()}{text[1:]}."
             parser.epilog = f"example: {module.EXAMPLE}"
             module.add_arguments(parser)
@@ -58,6 +68,4 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, OSError) as error:  # also a file without permission, a full disk
         print(f"vidseg {arguments[0]}: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    except KeyboardInterrupt:
-        return 130
     return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import DEFAULT_FPS
 from vidseg_ros.labels import CAMVID, find_label_set
-from vidseg_ros.schema import require_positive
+from vidseg_ros.schema import require_not_negative, require_positive
 
 MEMORY_FLOWS = {"exact": "that of the clip, where it knows it", "estimated": "as a stream estimates it"}
 STREET = "street"  # the street world, among the names of data sets
@@ -31,11 +31,11 @@ class AugmentationConfig:
     occluders: float = 0.3  # share of the clips in which something from another still passes
 
     def __post_init__(self) -> None:
+        require_positive(**{"augmentation.zoom_range": max(self.zoom_range)})
         if not 0 < self.zoom_range[0] <= self.zoom_range[1]:
             raise UserError(f"augmentation.zoom_range is {self.zoom_range}; give two rising numbers above 0")
         for item in fields(self)[1:]:
-            if getattr(self, item.name) < 0:
-                raise UserError(f"augmentation.{item.name} is {getattr(self, item.name)}; it must not be negative")
+            require_not_negative(**{f"augmentation.{item.name}": getattr(self, item.name)})
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class SourceConfig:
     estimate_flow: bool = True  # of frames of a sequence, where a term asks for it; False: they are too far apart
 
     def __post_init__(self) -> None:
-        if self.share < 0:
-            raise UserError(f"data.share is {self.share}; it must not be negative")
+        require_not_negative(**{"data.share": self.share})
         if self.frame_range < 0:
             raise UserError(f"data.frame_range is {self.frame_range}; give a number of frames, 0 for consecutive ones")
         find_label_set(self.labels)

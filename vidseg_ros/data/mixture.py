@@ -169,7 +169,12 @@ def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArr
 
 
 def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:
-    """Return the share of each class among the labelled pixels of the first clips, (classes,)."""
+    """Return the share of each class among the labelled pixels of the first clips, (classes,).
+
+    Raises UserError where there is none, for nothing could be learnt.
+    """
     labels = (dataset.clip(number).labels for number in range(COUNTED_CLIPS))
     counts = sum(np.bincount(clip.ravel(), minlength=IGNORE + 1)[:classes] for clip in labels)
-    return np.asarray(counts / np.maximum(np.sum(counts), 1))
+    if not np.any(counts):
+        raise UserError(f"no pixel of the first {COUNTED_CLIPS} clips is labelled; check the label files of the data")
+    return np.asarray(counts / np.sum(counts))

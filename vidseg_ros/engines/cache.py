@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from vidseg_ros import __version__
 from vidseg_ros.engines.step import ExportStep
+from vidseg_ros.errors import UserError
+from vidseg_ros.files import write_atomic
+
+LOG = logging.getLogger(__name__)
+SEAL = 32  # bytes of the checksum (SHA-256) before the content
 
 
 def cache_folder() -> Path:
@@ -27,3 +34,21 @@ def cache_key(step: ExportStep, runtime: str) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def load_sealed(path: Path) -> bytes | None:
+    """What ``save_sealed`` wrote; None where that is not there, cannot be read, or is damaged, which is logged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data[SEAL:]).digest() == data[:SEAL]:
+        return data[SEAL:]
+    LOG.warning("cached network '%s' is damaged: its checksum does not fit; it is made again", path)
+    return None
+
+
+def save_sealed(path: Path, data: bytes) -> None:
+    """Write ``data`` behind its checksum, whole or not at all; where the folder is read-only, not at all."""
+    with suppress(UserError):
+        write_atomic(path, hashlib.sha256(data).digest() + data)

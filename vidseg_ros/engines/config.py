@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from vidseg_ros.checkpoints.checkpoint import MEMORIES
 from vidseg_ros.engines.registry import PRECISIONS, RUNTIMES
-from vidseg_ros.errors import UserError
-from vidseg_ros.schema import require_finite, require_one_of
+from vidseg_ros.schema import THREADS, require_not_negative, require_one_of, require_range
 
 ENGINES = ("auto", *RUNTIMES)
 
@@ -28,8 +27,5 @@ class EngineConfig:
         require_one_of("engine", self.engine, ENGINES)
         require_one_of("precision", self.precision, PRECISIONS)
         require_one_of("memory", self.memory, ("auto", *MEMORIES))
-        for key in ("threads", "hysteresis"):
-            value = getattr(self, key) or 0
-            require_finite(**{key: value})
-            if value < 0:
-                raise UserError(f"{key} is {value}; it must not be negative")
+        require_not_negative(threads=self.threads, hysteresis=self.hysteresis or 0)
+        require_range(0, THREADS, threads=self.threads)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,14 @@ import torch
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
-from vidseg_ros.engines.cache import cache_folder, cache_key
+from vidseg_ros.engines.cache import cache_folder, cache_key, load_sealed, save_sealed
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.step import ExportStep, InferenceStep
 
 ANY = -1  # number of frames
 OWNER = "vidseg_ros"  # of what a file says of itself
+LENGTH = "<Q"  # of the text of a model, before it in the cache
 
 
 def settings(config: EngineConfig) -> dict[str, Any]:
@@ -103,18 +106,30 @@ def set_batch(model: openvino.Model, batch: int) -> None:
 
 def _converted(step: ExportStep) -> openvino.Model:
     """The model from the cache of an earlier start, where there is one: converting takes seconds."""
-    path = cache_folder() / f"{cache_key(step, openvino.__version__)}.xml"
-    if path.is_file():
-        with suppress(RuntimeError):  # a damaged file is made again
-            return openvino.Core().read_model(path)
+    path = cache_folder() / f"{cache_key(step, openvino.__version__)}.model"
+    if (data := load_sealed(path)) is not None:
+        with suppress(RuntimeError, struct.error):  # of a kind that this version does not read
+            return unpacked(data)
     model = convert(step)
-    with suppress(OSError, RuntimeError):  # a read-only home is no reason to stop
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.xml")
-        openvino.save_model(model, unfinished, compress_to_fp16=False)
-        unfinished.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        unfinished.replace(path)  # the last of the two: who sees it finds both
+    with suppress(OSError, RuntimeError):  # no room is no reason to stop
+        save_sealed(path, packed(model))
     return model
+
+
+def packed(model: openvino.Model) -> bytes:
+    """The two files of a model in one: the length of the first, and both."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(model, path, compress_to_fp16=False)
+        text, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    return struct.pack(LENGTH, len(text)) + text + weights
+
+
+def unpacked(data: bytes) -> openvino.Model:
+    """The model of ``packed``."""
+    (length,) = struct.unpack_from(LENGTH, data)
+    start = struct.calcsize(LENGTH)
+    return openvino.Core().read_model(data[start : start + length], data[start + length :])
 
 
 def convert(step: ExportStep) -> openvino.Model:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PRECISIONS = ("f32", "bf16", "f16")
+EXACT = "f32"  # the precision that the others are measured by
+PRECISIONS = (EXACT, "bf16", "f16")
 ONNX = ("onnxruntime", "onnx", "onnxscript")
 
 

@@ -24,19 +24,23 @@ def is_truncated(data: bytes) -> bool:
     return any(data.startswith(start) and end not in tail for start, end in START_AND_END)
 
 
+def decode(data: bytes, how: int) -> NDArray[Any] | None:
+    """Decode an image file by OpenCV; None where it is none, is damaged or has more than LARGEST_PICTURE pixels."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    except (cv2.error, MemoryError):  # it raises where a header makes no sense
+        return None
+    return None if image is None else np.asarray(image)
+
+
 def decode_picture(data: bytes) -> NDArray[Any] | None:
     """Decode an image file as it is: grey (H, W) or BGR (H, W, 3), in its depth; None where it is cut or no image."""
-    if not data or is_truncated(data):
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    return None if image is None else np.asarray(image)
+    return None if is_truncated(data) else decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
 
 
 def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
     """Decode an image file to RGB, uint8 (H, W, 3); None where it is cut or no image."""
-    if not data or is_truncated(data):
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = None if is_truncated(data) else decode(data, cv2.IMREAD_COLOR)
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.images import is_truncated, read_file
+from vidseg_ros.io.images import decode, is_truncated, read_file
 from vidseg_ros.labels import IGNORE, OUTSIDE
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -49,7 +49,7 @@ def decode_label_png(data: bytes, where: str) -> LabelImage:
     if data[KIND] != PALETTE and data[DEPTH] != 8:
         width, height = struct.unpack_from(">II", data, SIZE)
         raise UserError(f"label image '{where}' is uint{data[DEPTH]} of shape ({height}, {width}); {REMEDY}")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = decode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint8:
         raise UserError(f"cannot read label image '{where}'; it is missing or damaged")
     if data[KIND] in GREYS:

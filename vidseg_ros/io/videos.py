@@ -14,6 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros import LARGEST_PICTURE
 from vidseg_ros.errors import UserError
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame, frame_rate, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame
@@ -124,6 +125,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             stream = container.streams.best("video")
             if stream is None:
                 raise _no_video(path)
+            stream.codec_context.options = {"max_pixels": str(LARGEST_PICTURE)}  # before it takes memory for them
             yield container, stream
 
 

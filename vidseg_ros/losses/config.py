@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidseg_ros.errors import UserError
-from vidseg_ros.schema import require_one_of
+from vidseg_ros.schema import require_not_negative, require_one_of
 
 DIFFERENCES = ("squared", "absolute")
 COMPARED = ("label", "all")
@@ -37,8 +36,7 @@ class LossConfig:
         require_one_of("loss.temporal", self.temporal, TEMPORAL)
         etc = (f"lambda_{name}" for name in ("temporal", "auxiliary", *DISTILLED))
         for key in ("weight_power", "lambda_incons", "dilation", *etc):
-            if getattr(self, key) < 0:
-                raise UserError(f"loss.{key} is {getattr(self, key)}; it must not be negative")
+            require_not_negative(**{f"loss.{key}": getattr(self, key)})
 
     @property
     def lambdas(self) -> dict[str, float]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vidseg_ros.errors import UserError
-from vidseg_ros.schema import require_one_of, require_positive
+from vidseg_ros.labels import IGNORE
+from vidseg_ros.schema import LARGEST_SIDE, require_finite, require_one_of, require_positive, require_range
 
 CONVOLUTIONS = ("standard", "depthwise", "shared")
 ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
 CHANNEL_ORDERS = ("rgb", "bgr")
+LARGEST_KERNEL = 31
 
 
 def require_odd(key: str, kernel: int) -> None:
-    """Raise UserError for the side of a kernel that has no middle."""
-    if kernel < 1 or kernel % 2 == 0:
-        raise UserError(f"{key} is {kernel}; use an odd number")
+    """Raise UserError for the side of a kernel that has no middle or is too large."""
+    if kernel % 2 == 0 or not 1 <= kernel <= LARGEST_KERNEL:
+        raise UserError(f"{key} is {kernel}; use an odd number up to {LARGEST_KERNEL}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class CellConfig:
         require_one_of("cell.convolution", self.convolution, CONVOLUTIONS)
         require_one_of("cell.activation", self.activation, ACTIVATIONS)
         require_positive(**{"cell.state_size": min(self.state_size)})
+        require_range(1, LARGEST_SIDE, **{"cell.state_size": max(self.state_size)})
         require_odd("cell.kernel", self.kernel)
 
 
@@ -65,6 +68,8 @@ class InputConfig:
     def __post_init__(self) -> None:
         require_one_of("input.channel_order", self.channel_order, CHANNEL_ORDERS)
         require_positive(**{"input.size": min(self.size), "input.std": min(self.std), "input.scale": self.scale})
+        require_range(1, LARGEST_SIDE, **{"input.size": max(self.size)})
+        require_finite(**{"input.mean": sum(self.mean), "input.std": sum(self.std)})
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         require_positive(classes=self.classes)
+        require_range(1, IGNORE - 1, classes=self.classes)
 
     @property
     def needs_flow(self) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vidseg_ros.errors import UserError
 from vidseg_ros.networks.blocks import ESP, NormPReLU, SubpixelHead, conv, crop_to, upsample
 from vidseg_ros.networks.config import NetworkConfig, Position
 from vidseg_ros.networks.convlstm import ConvLSTM
@@ -16,10 +15,12 @@ from vidseg_ros.networks.espnet_folded import FoldedEncoder, gather_constants
 from vidseg_ros.networks.folding import merge_norm
 from vidseg_ros.networks.memory import Static
 from vidseg_ros.networks.streaming import At, StreamingNetwork
+from vidseg_ros.schema import require_range
 
 LEVEL1, LEVEL2, LEVEL3 = 16, 64, 128  # channels at 1/2, 1/4 and 1/8
 FEATURES = 2 * LEVEL3
 RGB = 3
+MOST_BLOCKS, MOST_CHANNELS = 100, 4096  # of a description that is believed
 NORMS = {  # the batch norms before and behind a reduction, whose statistics tell how large its input and output are
     "L1b": ("encoder.norm3.0", "norm_eighth"),
     "L1c": ("encoder.norm2.0", "merge.0.0"),
@@ -39,9 +40,8 @@ class ESPNetConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("p", "q", "decoder_channels"):
-            if getattr(self, key) < 0:
-                raise UserError(f"{key} is {getattr(self, key)}; it must not be negative")
+        require_range(0, MOST_BLOCKS, p=self.p, q=self.q)
+        require_range(0, MOST_CHANNELS, decoder_channels=self.decoder_channels)
 
     @property
     def width(self) -> int:

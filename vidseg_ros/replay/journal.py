@@ -93,8 +93,12 @@ class Journal:
                 body = file.read(size)
                 if len(body) < size or zlib.crc32(body) != checksum:
                     return
-                labels = np.frombuffer(zlib.decompress(body[reason:]), np.uint8).reshape(height, width).copy()
-                yield file.tell(), Entry(labels, body[:reason].decode(), model_ms)
+                try:
+                    labels = np.frombuffer(zlib.decompress(body[reason:]), np.uint8).reshape(height, width).copy()
+                    entry = Entry(labels, body[:reason].decode(), model_ms)
+                except (zlib.error, ValueError):  # the head is damaged
+                    return
+                yield file.tell(), entry
 
     def _save_state(self, state: Any) -> None:
         arrays = all(isinstance(part, np.ndarray) for part in state or [])
@@ -108,10 +112,11 @@ class Journal:
             with safe_open(self._path / STATE, framework="pt") as file:  # type: ignore[no-untyped-call]
                 about = file.metadata()
                 parts = [file.get_tensor(name) for name in sorted(file.keys())]
-        except (SafetensorError, OSError):
+            arrays, count = about["kind"] == "numpy", int(about["count"])
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # not there, or damaged
             return 0
-        self.state = [part.numpy() for part in parts] if about["kind"] == "numpy" else tuple(parts)
-        return int(about["count"])
+        self.state = [part.numpy() for part in parts] if arrays else tuple(parts)
+        return count
 
 
 class JournaledStream:

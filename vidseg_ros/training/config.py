@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.flow.motion import MEDIUM
+from vidseg_ros.labels import find_label_set
 from vidseg_ros.losses.config import DISTILLED, LossConfig
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.schema import require_one_of, require_positive
+from vidseg_ros.schema import LARGEST, require_not_negative, require_one_of, require_positive, require_range
 from vidseg_ros.teachers import TeacherConfig
 
 FIGURES = ("miou", "acc", "cons", "vc8", "vc16")
@@ -96,8 +96,13 @@ class TrainConfig:
         for key in ("momentum", "warm_up"):
             if not 0.0 <= getattr(self, key) < 1.0:
                 raise UserError(f"{key} is {getattr(self, key)}; give a number from 0 to below 1")
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise UserError(f"weight_decay is {self.weight_decay}; it must not be negative")
+        require_not_negative(weight_decay=self.weight_decay)
+        require_range(0, LARGEST, seed=self.seed)
+        classes, labels = self.network.classes, find_label_set(self.labels)
+        if classes != len(labels):
+            raise UserError(
+                f"network.classes is {classes}, and label set '{self.labels}' has {len(labels)}; give both the same"
+            )
         if not 0.0 <= self.ema_decay < 1.0:
             raise UserError(
                 f"ema_decay is {self.ema_decay}; give a decay per step from 0 (none) to below 1, such as 0.99"

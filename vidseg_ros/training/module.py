@@ -23,6 +23,7 @@ from vidseg_ros.labels import IGNORE, LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 from vidseg_ros.networks.positions import AUXILIARY, Watch
+from vidseg_ros.training.arithmetic import memory_format
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.divergence import DivergenceWatch, check_every
 from vidseg_ros.training.optimization import make_optimizer, pace, parameter_groups
@@ -122,7 +123,10 @@ class SegmentationModule(LightningModule):
 
     def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
         """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
-        batch = Batch(*(part.transpose(0, 1) for part in clips))
+        frames, *rest = (part.transpose(0, 1) for part in clips)
+        if memory_format(self.device.type, self.config.precision) is torch.contiguous_format:
+            frames = frames.contiguous()  # files have channels last, and a network keeps that
+        batch = Batch(frames, *rest)
         output = self._predict(batch)
         if self.phase.supervise == "last":
             batch = replace(batch, labels=last_only(batch.labels))

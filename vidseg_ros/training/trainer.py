@@ -29,6 +29,7 @@ from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.losses import class_weights
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.training.arithmetic import memory_format, usable_precision
 from vidseg_ros.training.callbacks import KeepBest, Progress, Say
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.module import SegmentationModule
@@ -45,6 +46,7 @@ EXPECTED_WARNINGS = (
     "smaller than the logging interval",
     "LeafSpec",  # of Lightning's own making
 )
+NAMED = 12  # tensors, in a line about several
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def train(
     run = RunFolder(output, config, resume)
     quiet()
     validation = list(sequences(open_dataset(config.validation, labels))) if config.validation else []
+    config = replace(config, precision=_checked_precision(config, hardware, say))
     job = TrainingRun(config, labels, run, validation, hardware, say)
     for number, phase in enumerate(config.phases):
         done = run.phase(number) / DONE
@@ -89,7 +92,9 @@ def train(
             torch.manual_seed(config.seed + number)
             network = build(phase_network(config.network, phase))
             if start is not None:
-                transfer(start, network, labels, config.init_from_convolution)
+                left = transfer(start, network, labels, config.init_from_convolution)
+                if number == 0 and left and is_first_process():
+                    say(f"{len(left)} tensors of the weights do not fit and are left out: {_some(left)}")
             _run_phase(job, number, network)
         start = load_checkpoint(done)
     assert start is not None, "a configuration has at least one phase"
@@ -101,9 +106,20 @@ def train(
     return result
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
 def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
     """Return what a phase builds: the network, or its single-frame form."""
     return replace(network, cell=None, propagation=None) if phase.single_frame else network
+
+
+def _checked_precision(config: TrainConfig, hardware: Hardware, say: Say) -> str:
+    """The precision of the config where this machine is right in it; each process looks, and the first one says."""
+    networks = [build(phase_network(config.network, phase)) for phase in config.phases]
+    heard = say if is_first_process() else lambda line: None
+    return usable_precision(networks, config.precision, hardware.device, heard, hardware.compiled)
 
 
 def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None:
@@ -120,9 +136,7 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
         lesson.objective.compile()
         if teacher is not None:
             teacher.compile()
-    if hardware.device != "cpu" or config.precision == "32-true":
-        # PyTorch 2.13's bf16 weight gradient of dilated convolutions is wrong in this layout on a CPU
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(hardware.device, config.precision))  # type: ignore[call-overload]
     trainer = _trainer(job, number, bool(lesson.validation))
     sampler = StepSampler(
         lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size

@@ -11,18 +11,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from sensor_msgs.msg import Image
 
-from vidseg_ros.benchmark import memory_mb, pictures
+from vidseg_ros.benchmark import pictures
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.player import Listener, Outcome, Player, Spinner, play
-from vidseg_ros.ros.harness.process import running_node
+from vidseg_ros.ros.harness.process import Resources, resources, running_node
 from vidseg_ros.ros.harness.sources import MessageSource, make_header
 
 FPS = 15.0  # of the stamps
-SAMPLES = 10  # of the memory
+SAMPLES = 10  # of what the process holds, and of the latency
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,7 +47,7 @@ class Monitor(Listener):
         self._count = 0
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
-        self.memory: list[float] = []
+        self.held: list[Resources] = []
 
     def answered(self, output: str, stamp: int, message: Any, data: bytes) -> None:
         """See ``Listener``."""
@@ -54,7 +55,7 @@ class Monitor(Listener):
         self._last = time.monotonic(), cpu_seconds(self._pid)
         self._first = self._first or self._last
         if self._count % self._every == 0:
-            self.memory.append(round(memory_mb("VmRSS", self._pid), 1))
+            self.held.append(resources(self._pid))
 
     @property
     def cpu_percent(self) -> float | None:
@@ -105,8 +106,19 @@ def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict
         "overhead_percent": _overhead(figures),
         "first_label_s": _first_label(outcomes, process.started),
         "cpu_percent": monitor.cpu_percent,
-        "rss_mb": monitor.memory,
+        "rss_mb": [round(held.rss_mb, 1) for held in monitor.held],
+        "threads": [held.threads for held in monitor.held],
+        "files": [held.files for held in monitor.held],
+        "latency_ms_over_time": over_time([outcome.latency_ms for outcome in outcomes]),
     }
+
+
+def over_time(latencies: Sequence[Sequence[float]]) -> list[float]:
+    """Medians of SAMPLES parts of a run, means over the cameras; none where one has fewer answers."""
+    if min(map(len, latencies)) < SAMPLES:
+        return []
+    parts = zip(*(np.array_split(np.asarray(times), SAMPLES) for times in latencies), strict=True)
+    return [round(float(np.mean([np.median(part) for part in each])), 2) for each in parts]
 
 
 def together(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -10,13 +10,29 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 
+from vidseg_ros.benchmark import memory_mb
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.transport import use_large_image_transport
+
+
+class Resources(NamedTuple):
+    """What a process holds."""
+
+    rss_mb: float
+    threads: int
+    files: int
+
+
+def resources(pid: int | None = None) -> Resources:
+    """What the process ``pid`` holds now, or this one."""
+    folder = Path(f"/proc/{pid or os.getpid()}")
+    threads, files = (len(list((folder / kind).iterdir())) for kind in ("task", "fd"))
+    return Resources(memory_mb("VmRSS", pid or os.getpid()), threads, files)
 
 
 class NodeProcess:

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from vidseg_ros.benchmark import memory_mb
 from vidseg_ros.errors import UserError
+from vidseg_ros.ros.harness.process import Resources, resources
 from vidseg_ros.ros.segmentation.node import SegmentationNode
-
-
-class Resources(NamedTuple):
-    """What a process holds."""
-
-    rss_mb: float
-    threads: int
-    files: int
-
-
-def resources(pid: int | None = None) -> Resources:
-    """What the process ``pid`` holds now, or this one."""
-    folder = Path(f"/proc/{pid or os.getpid()}")
-    threads, files = (len(list((folder / kind).iterdir())) for kind in ("task", "fd"))
-    return Resources(memory_mb("VmRSS", pid or os.getpid()), threads, files)
 
 
 def lifecycle_rounds(node: SegmentationNode, rounds: int, flow: Callable[[], None]) -> list[Resources]:

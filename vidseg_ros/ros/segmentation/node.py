@@ -23,6 +23,7 @@ from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_param
 from vidseg_ros.ros.segmentation.camera import Camera, Received
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
+from vidseg_ros.ros.segmentation.recovery import Recovery
 from vidseg_ros.ros.segmentation.warm_up import WarmUp
 from vidseg_ros.ros.spin import run
 from vidseg_ros.stream import Segmentation, segment_together
@@ -50,6 +51,7 @@ class SegmentationNode(LifecycleNode):
         self._worker: Thread | None = None
         self._queue: KeepLastQueue[str, Received] = KeepLastQueue()
         self._decoder: Decoder | None = None
+        self._recovery: Recovery | None = None
         self._problem = "not configured"
         self.create_service(Trigger, "~/reset_state", self._on_reset_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -64,6 +66,7 @@ class SegmentationNode(LifecycleNode):
             parameters = read_parameters(self, Parameters)
             self._decoder = find_decoder()
             self._engine = open_model(parameters.model, parameters.engine_config, self.get_logger().warning)
+            self._recovery = Recovery(parameters, self.get_logger().warning)
             self._create_cameras(parameters, self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
@@ -170,12 +173,23 @@ class SegmentationNode(LifecycleNode):
         cameras = [camera for camera, *_ in jobs]
         try:
             confidence = any(camera.wants("confidence") for camera in cameras) and self._has_confidence(len(jobs))
-            return segment_together([camera.stream for camera in cameras], [frame for *_, frame in jobs], confidence)
+            results = segment_together([c.stream for c in cameras], [frame for *_, frame in jobs], confidence)
         except Exception as error:  # out of memory, a lost GPU, ...
             for camera in cameras:
                 camera.reject(error)
                 camera.reset("the step failed")
+            self._recover(error)
             return []
+        if jobs and self._recovery is not None:
+            self._recovery.succeeded()
+        return results
+
+    def _recover(self, error: Exception) -> None:
+        """Go on with what is left, where the engine keeps failing and it is not the end of the process that ends it."""
+        if self._recovery is not None and self._engine is not None and self.context.ok():
+            self._engine = self._recovery.failed(self._engine, error)
+            for camera in self._cameras.values():
+                camera.stream.engine = self._engine
 
     def _has_confidence(self, batch: int) -> bool:
         return self._warm_up is not None and self._warm_up.has_confidence(batch)
