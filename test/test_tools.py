@@ -15,6 +15,7 @@ import pytest
 
 from test.io.making import image, write_bag
 from tools import (
+    comparisons,
     drive_figures,
     experiments,
     figures,
@@ -161,8 +162,8 @@ def toy(tmp_path, monkeypatch):
 def test_an_experiment_runs_to_its_figures(toy, tmp_path, monkeypatch):
     network = {"name": "espnet", "p": 1, "q": 1, "input": {"size": [96, 64]}}
     memory = network | {"cell": {"position": "L1b", "kernel": 3, "state_size": [8, 12]}}
-    single = [experiments.single(2, 1e-3)[0] | {"batch": 2}]
-    video = [experiments.video(2, 1e-3)[0] | {"clip_length": 2, "burn_in": 2}]
+    single = [comparisons.single(2, 1e-3)[0] | {"batch": 2}]
+    video = [comparisons.video(2, 1e-3)[0] | {"clip_length": 2, "burn_in": 2}]
     data = [{"source": "toy"}]
     monkeypatch.setattr(experiments, "WORK", tmp_path / "work")
     monkeypatch.setattr(experiments, "RESULTS", tmp_path / "experiments.json")
@@ -180,5 +181,5 @@ def test_an_experiment_runs_to_its_figures(toy, tmp_path, monkeypatch):
     assert (second["start"], second["images"]) == ("first, 5 %", 8) and second["cell_parameters"] > 0
     assert "off" not in first and second["off"]["frames"] == 3
     assert first["frames"] == second["frames"] == 3 and 0 <= second["miou"] <= 100
-    monkeypatch.setattr(experiments, "run", lambda name, device: pytest.fail(f"{name} ran again"))
+    monkeypatch.setattr(experiments, "run", lambda name, hardware: pytest.fail(f"{name} ran again"))
     experiments.main()
