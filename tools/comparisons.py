@@ -114,7 +114,7 @@ def seeded(runs: Mapping[str, Experiment]) -> dict[str, Experiment]:
     }
 
 
-ETC_STEPS, ETC_RATE = 600, 5e-4
+ETC_STEPS, ETC_RATE = 300, 5e-4
 VIDEO: Config = {"stills": False, "unlabelled": True, "frame_range": 3}
 ETC_DATA: list[Config] = [
     {"source": "camvid/train", "share": 0.65},
@@ -167,7 +167,7 @@ ETC: dict[str, Experiment] = {
     },
 }
 
-GRFP_STEPS = 300
+GRFP_STEPS = 200
 
 
 def along(trainable: str, rate: float, loss: Config | None = None, supervise: str = "all", **parts: Any) -> Experiment:

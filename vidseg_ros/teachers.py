@@ -71,8 +71,8 @@ class Prediction(NamedTuple):
     features: Tensor
 
 
-class Teacher(Protocol):
-    """Looks at frames: at those of a video one after another, or at many, each by itself."""
+class Labeler(Protocol):
+    """Looks at the frames of a video, one after another."""
 
     labels: LabelSet
 
@@ -85,6 +85,10 @@ class Teacher(Protocol):
         On the teacher's device. Probabilities may sum up to less than 1: the rest goes to classes that the label set
         has not.
         """
+
+
+class Teacher(Labeler, Protocol):
+    """Looks at many frames, too, each by itself."""
 
     def predict(self, frames: Tensor) -> Prediction:
         """Predictions of RGB frames uint8 (N, 3, H, W) on the teacher's device, each with a fresh memory.

@@ -23,7 +23,7 @@ from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.pseudo_labels.video_teacher import VideoTeacher, wants_video_teacher
 from vidseg_ros.pseudo_labels.writing import CityscapesLabels, SceneWriter, cityscapes_video
 from vidseg_ros.schema import not_negative, positive
-from vidseg_ros.teachers import PseudoConfig, Teacher, open_teacher
+from vidseg_ros.teachers import Labeler, PseudoConfig, open_teacher
 
 LARGEST_SCALE = 8  # of the input of a teacher
 EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
@@ -89,7 +89,7 @@ def main(options: Namespace) -> None:
     )
     require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
     if wants_video_teacher(options.teacher, config):
-        teacher: Teacher = VideoTeacher(options.teacher, config)
+        teacher: Labeler = VideoTeacher(options.teacher, config)
     else:
         teacher = open_teacher(options.teacher, options.labels, config, CONSOLE.print)
     for path in options.inputs:
@@ -111,7 +111,7 @@ def main(options: Namespace) -> None:
     write_json(options.json, figures)
 
 
-def _work(options: Namespace, teacher: Teacher, rejected: list[BadFrame]) -> Iterator[tuple[Iterable[Frame], Any, int]]:
+def _work(options: Namespace, teacher: Labeler, rejected: list[BadFrame]) -> Iterator[tuple[Iterable[Frame], Any, int]]:
     """Yield the frames of each video, what saves their labels, and how many there are; those of no image go aside."""
     names = distinct([input_name(path) for path in options.inputs])
     for path, video in zip(options.inputs, names, strict=True):
@@ -133,7 +133,7 @@ def _usable(frames: Iterable[Frame | BadFrame], rejected: list[BadFrame]) -> Ite
             yield frame
 
 
-def _figures(frames: int, counts: Any, teacher: Teacher, rejected: Sequence[BadFrame]) -> dict[str, Any]:
+def _figures(frames: int, counts: Any, teacher: Labeler, rejected: Sequence[BadFrame]) -> dict[str, Any]:
     """Return the shares of all pixels, in percent, that have labels, and each label."""
     if not frames:
         why = f" ({rejected[-1]})" if rejected else ""

@@ -36,10 +36,9 @@ class ReferenceEngine:
     ) -> tuple[Prediction, list[State]]:
         """Segment one frame: see ``Engine.step``."""
         (state,) = states
-        motion = [
-            torch.from_numpy(a).to(self.device) for a in require_flow(frames, flow, states, self.flow is not None)
-        ]
-        logits, after = self.network(torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2), state, *motion)
+        given = require_flow(frames, flow, states, self.flow is not None)
+        motion = torch.from_numpy(given[0]).to(self.device) if given else None
+        logits, after = self.network(torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2), state, motion)
         probabilities = logits.softmax(1)
         certainty, labels = probabilities.max(1)
         chosen = certainty.mul(255).round().to(torch.uint8).cpu().numpy() if confidence else None

@@ -15,7 +15,7 @@ from vidseg_ros.io.frame import Frame, runs
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks.bidirectional import forward_backward
 from vidseg_ros.pseudo_labels.video_teacher import VideoTeacher
-from vidseg_ros.teachers import PseudoConfig, Teacher
+from vidseg_ros.teachers import Labeler, PseudoConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class _Seen:
     begins: bool
 
 
-def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> Iterator[Labelled]:
+def label(frames: Iterable[Frame], teacher: Labeler, config: PseudoConfig) -> Iterator[Labelled]:
     """Label a video; what comes out is one frame behind, since it waits for the frame after."""
     before: _Seen | None = None
     now: _Seen | None = None
@@ -53,7 +53,7 @@ def label(frames: Iterable[Frame], teacher: Teacher, config: PseudoConfig) -> It
         yield _kept(now, [before if not now.begins else None], config)
 
 
-def _one_way(frames: Iterable[Frame], teacher: Teacher) -> Iterator[tuple[Frame, bool, Tensor]]:
+def _one_way(frames: Iterable[Frame], teacher: Labeler) -> Iterator[tuple[Frame, bool, Tensor]]:
     """Each frame, whether a video begins with it, and the probabilities that the teacher gives it, (classes, H, W)."""
     for _, run in runs(frames):
         teacher.begin()
