@@ -77,7 +77,7 @@ def test_frames_of_another_size_and_gaps_are_resets(kind):
 
 
 def test_black_and_identical_frames(kind):
-    """They say nothing of motion: labels come to rest, but for what sharpening still moves, and numbers stay numbers."""
+    """They say nothing of motion: labels come to rest, but for what sharpening moves; numbers stay numbers."""
     made = engine(kind)
     for rgb in (np.zeros((SIZE[1], SIZE[0], 3), np.uint8), street(1)[0].rgb):
         stream = FrameStream(made)
