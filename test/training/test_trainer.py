@@ -224,7 +224,7 @@ def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
     frames = torch.rand(3, 2, 3, 32, 48) * 255
     for step, before, roll in ((0, [], 0), (1, [1, 2, 1], 0), (2, [], 0), (3, [1, 2, 1], 1)):
         monkeypatch.setattr(SegmentationModule, "global_step", step)
-        logits = lesson._predict(frames).logits
+        logits = lesson._predict(Batch(frames, frames[:, :, 0])).logits
         past = frames[before].roll(roll, 1)
         expected, _ = unroll(network, torch.cat([past, frames]))
         torch.testing.assert_close(logits, expected[len(before) :])
@@ -236,7 +236,7 @@ def test_encoder_phase_has_labels_at_its_resolution():
     lesson = SegmentationModule(network, CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0, "encoder"), torch.ones(11))
     labels = torch.arange(11, dtype=torch.uint8).repeat(64, 9)[None, None, :, :96]
     batch = Batch(torch.zeros(1, 1, 3, 64, 96), labels)
-    logits = lesson._predict(batch.frames).logits
+    logits = lesson._predict(batch).logits
     assert logits.shape == (1, 1, 11, 8, 12)
     expected = lesson.objective(Batch(torch.zeros(1, 1, 3, 8, 12), labels[:, :, ::8, ::8]), Output(logits))
     for name, value in lesson.objective(batch, Output(logits)).items():
