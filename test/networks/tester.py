@@ -25,7 +25,9 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import build, unroll
 from vidseg_ros.networks.config import CellConfig, NetworkConfig
+from vidseg_ros.networks.gated_flow import GatedFlowConfig
 from vidseg_ros.networks.positions import AUXILIARY
+from vidseg_ros.networks.stgru import STGRUConfig
 
 SIZES = [(64, 96), (45, 61), (33, 32)]
 CPU = EngineConfig(device="cpu", threads=1)
@@ -150,6 +152,22 @@ class StreamingNetworkTester:
             expected = network(first.permute(0, 3, 1, 2), network.initial_state(1, 45, 61))[0].argmax(1)
             assert (labels == expected).float().mean() > 0.99
             assert step(second, flow, *after)[0].shape == (1, 45, 61)
+
+    @pytest.mark.parametrize("propagation", [STGRUConfig(kernel=3), GatedFlowConfig()], ids=lambda kind: kind.name)
+    def test_what_is_trained_to_follow_the_flow_goes_around_it(self, propagation):
+        """At an odd size: the first frame is that of the network alone, later ones are not; the folded form agrees."""
+        plain = self.make()
+        network = build(replace(self.config, propagation=propagation)).eval()
+        network.load_state_dict(network.state_dict() | plain.state_dict())
+        first = frames(1, 3, 45, 61)
+        clip, flow = torch.stack([first, first.clamp(max=250) + 5]), torch.zeros(2, 1, 2, 45, 61)
+        with torch.no_grad():
+            logits, state = unroll(network, clip, network.initial_state(1, 45, 61), flow)
+            torch.testing.assert_close(logits[0], plain(first)[0])
+            assert not torch.allclose(logits[1], plain(clip[1])[0])
+            assert [t.shape for t in state] == [t.shape for t in network.initial_state(1, 45, 61)]
+            folded, _ = unroll(network.for_inference(), clip, flow=flow)
+        assert (folded - logits).abs().max() < 1e-3 * logits.abs().max()
 
     def test_saved_and_loaded(self, position, tmp_path):
         checkpoint = Checkpoint(self.make(position), self.labels())
