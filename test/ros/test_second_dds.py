@@ -1,4 +1,4 @@
-"""Another DDS than the node's reads its label images: Eclipse Cyclone DDS by its Python binding (pip install cyclonedds)."""
+"""Another DDS than that of the node reads its label images: Cyclone DDS, by its Python binding (pip install cyclonedds)."""
 
 import os
 from dataclasses import dataclass
@@ -66,4 +66,6 @@ def test_labels_are_read_by_another_dds(labels, start):
         read.clear()
         assert (message.header.stamp.sec, message.header.frame_id) == (answer.header.stamp.sec, header(0).frame_id)
         assert (message.height, message.width, message.encoding) == (answer.height, answer.width, "mono8")
-        np.testing.assert_array_equal(np.frombuffer(bytes(message.data), np.uint8), np.frombuffer(answer.data, np.uint8))
+        np.testing.assert_array_equal(
+            np.frombuffer(bytes(message.data), np.uint8), np.frombuffer(answer.data, np.uint8)
+        )
