@@ -1,4 +1,4 @@
-"""Another DDS than that of the node reads its label images: Cyclone DDS, by its Python binding (pip install cyclonedds)."""
+"""Another DDS than that of the node reads its label images: Cyclone DDS, by its Python binding."""
 
 import os
 from dataclasses import dataclass
