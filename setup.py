@@ -18,6 +18,7 @@ setup(
         (SHARE, ["package.xml"]),
         (f"{SHARE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
         (f"{SHARE}/config", [*sorted(map(str, Path("config").glob("*.*"))), *PROFILES]),
+        (f"{SHARE}/config/security", ["config/security/policy.xml"]),
         (f"{SHARE}/config/train", sorted(map(str, Path("config/train").glob("*.yaml")))),
         # pip installs console scripts into bin/; `ros2 run` and launch look here
         (

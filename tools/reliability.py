@@ -175,15 +175,16 @@ def page(figures: Figures) -> str:
         "## Fuzz",
         "",
         f"{drawn['cases']:,} cases drawn by hypothesis (messages, bags, videos, folders, pictures, labels, "
-        f"checkpoints, configurations, arguments, whole verbs): {drawn['refused']:,} were refused in one line, and "
-        f"{drawn['uncaught']} ended in an exception that nobody caught.",
+        f"checkpoints, configurations, arguments, whole verbs): {drawn['refused']:,} times something was refused in "
+        f"one line, and {drawn['uncaught']} cases ended in an exception that nobody caught.",
         "",
         "## Soak",
         "",
         "Frames through the node in a process of its own, over DDS, each sent when the one before was answered. "
         "Unaccounted is what is missing in sent = received = processed + dropped + rejected and processed = labels. "
         "The other columns are the growth in 1,000 frames, by least squares over "
-        f"{len(soaked['runs'][0]['rss_mb'])} samples, of which the first fifth does not count.",
+        f"{len(soaked['runs'][0]['rss_mb'])} samples, of which the first fifth does not count; what else the machine "
+        "does shows in the latency.",
         "",
         table(header, rows),
         "",

@@ -230,7 +230,7 @@ def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
     checkpoint, config = Checkpoint(lively(tiny_network("L1b")), CAMVID), EngineConfig("openvino", "cpu", 1)
     batch = pictures(1, 64, 96)
     first, _ = open_engine(checkpoint, config).step(batch, [None])
-    (file,) = (tmp_path / "vidseg_ros").glob("*.xml")
+    (file,) = (tmp_path / "vidseg_ros").glob("*.model")
     convert = module.convert
     monkeypatch.setattr(module, "convert", lambda step: pytest.fail("converted again"))
     again, _ = open_engine(checkpoint, config).step(batch, [None])
@@ -242,7 +242,7 @@ def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
     np.testing.assert_array_equal(repaired.labels, first.labels)
     open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
     assert len(converted) == 2  # the damaged one, and other weights
-    assert len(list((tmp_path / "vidseg_ros").glob("*.xml"))) == 2
+    assert len(list((tmp_path / "vidseg_ros").glob("*.model"))) == 2
 
 
 ALONG = {

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import json
 from pathlib import Path
 
@@ -217,3 +218,19 @@ def test_int8_needs_its_library(checkpoint_file, tmp_path, monkeypatch, capsys):
     words = ["export", str(checkpoint_file), str(tmp_path / "x.xml"), "--format", "openvino", "--int8", "street"]
     assert main(words) == 2
     assert "--int8 needs nncf; install it with: pip install 'vidseg_ros[int8]'" in capsys.readouterr().err
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path, monkeypatch):
+    """OpenVINO said "iostream error", after it had cut the file that was there."""
+    from vidseg_ros import files  # noqa: PLC0415
+    from vidseg_ros.cli.main import main  # noqa: PLC0415
+
+    def fail(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "x.xml"
+    path.write_text("old")
+    Checkpoint(tiny_network(), CAMVID).save(tmp_path / "c.safetensors")
+    monkeypatch.setattr(files.os, "fsync", fail)
+    assert main(["export", str(tmp_path / "c.safetensors"), str(path), "--format", "openvino"]) == 2
+    assert path.read_text() == "old" and not path.with_suffix(".bin").exists()

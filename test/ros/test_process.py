@@ -68,7 +68,7 @@ def test_interrupt_ends_the_node_cleanly(start_process, checkpoint_file, signals
 
 
 def test_interrupt_while_frames_flow_is_clean(start_process, checkpoint_file):
-    process = start_process("-p", f"model:={checkpoint_file}", "-r", "__ns:=/flow")
+    process = start_process("-p", f"model:={checkpoint_file}", "-p", "max_gap:=3600.0", "-r", "__ns:=/flow")
     line_with(process, "segmenting /")
     camera = rclpy.create_node("camera", namespace="/flow")
     publisher = camera.create_publisher(Image, "image", 1)

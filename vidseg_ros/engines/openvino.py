@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from vidseg_ros.engines.cache import cache_folder, cache_key, load_sealed, save_
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.step import ExportStep, InferenceStep
+from vidseg_ros.errors import UserError, describe
+from vidseg_ros.files import write_atomic
 
 ANY = -1  # number of frames
 OWNER = "vidseg_ros"  # of what a file says of itself
@@ -111,18 +113,35 @@ def _converted(step: ExportStep) -> openvino.Model:
         with suppress(RuntimeError, struct.error):  # of a kind that this version does not read
             return unpacked(data)
     model = convert(step)
-    with suppress(OSError, RuntimeError):  # no room is no reason to stop
+    with suppress(UserError):  # no room is no reason to stop
         save_sealed(path, packed(model))
     return model
 
 
 def packed(model: openvino.Model) -> bytes:
     """The two files of a model in one: the length of the first, and both."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
-        text, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    text, weights = files_of(model)
     return struct.pack(LENGTH, len(text)) + text + weights
+
+
+def files_of(model: openvino.Model) -> tuple[bytes, bytes]:
+    """What an .xml and its .bin hold. Raises UserError where there is no room for temporary files."""
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "model.xml"
+            openvino.save_model(model, path, compress_to_fp16=False)
+            return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"cannot write a model to '{gettempdir()}' ({describe(error)}); free some space there"
+        ) from error
+
+
+def write_model(model: openvino.Model, path: Path) -> None:
+    """Write an .xml and its .bin, each whole or not at all. Raises UserError."""
+    text, weights = files_of(model)
+    write_atomic(path.with_suffix(".bin"), weights)
+    write_atomic(path, text)
 
 
 def unpacked(data: bytes) -> openvino.Model:
@@ -157,4 +176,4 @@ def write_openvino(step: ExportStep, about: dict[str, str], clips: Clips) -> Exp
         model = quantize(model, step, open_session(model, how), clips)
     for key, value in about.items():
         model.set_rt_info(value, [OWNER, key])
-    return open_session(model, how), partial(openvino.save_model, model, compress_to_fp16=False)
+    return open_session(model, how), partial(write_model, model)

@@ -1,0 +1,52 @@
+"""The figures behind docs/reliability.md: counted right, about tests that exist, and the page is what they say."""
+
+import ast
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from tools import reliability
+
+CASE = "<testcase classname='test.ros.test_faults' name='{name}'>{result}</testcase>"
+
+
+@pytest.mark.parametrize("test", sorted(set(reliability.FAULTS.values())))
+def test_each_fault_has_its_test(test, pytestconfig):
+    file, _, name = test.partition("::")
+    functions = {
+        node.name for node in ast.parse((pytestconfig.rootpath / file).read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }  # fmt: skip
+    assert name in functions or (not name and any(function.startswith("test_") for function in functions))
+
+
+def test_growth_is_that_behind_the_warm_up():
+    assert reliability.slope([0, 50, *(100 + number for number in range(8))], 10_000) == pytest.approx(1.0)
+    assert reliability.slope([500.0] * 10, 10_000) == 0
+    assert reliability.slope([], 10) == 0
+
+
+def test_every_frame_is_accounted_for():
+    good = {"sent": 10, "received": 10, "processed": 7, "dropped": 2, "rejected": 1, "labels": 7}
+    assert reliability.unaccounted(good) == 0
+    for name, missing in (("received", 2), ("dropped", 1), ("labels", 1)):
+        assert reliability.unaccounted(good | {name: good[name] - 1}) == missing
+
+
+def test_a_fault_holds_where_all_its_cases_pass():
+    results = {"test_a[1]": "", "test_a[2]": "<failure/>", "test_b": "<skipped/>", "test_c": "<error/>"}
+    cases = [ElementTree.fromstring(CASE.format(name=name, result=result)) for name, result in results.items()]
+    found = [(reliability.place(case), reliability.held(case)) for case in cases]
+    file = "test/ros/test_faults.py"
+    held = {name: reliability.all_held(f"{file}::{name}", found) for name in ("test_a", "test_b", "test_c", "test_d")}
+    assert held == {"test_a": False, "test_b": True, "test_c": False, "test_d": False}
+    assert not reliability.all_held(file, found) and reliability.all_held(file, found[2:3])
+
+
+def test_the_page_is_what_was_found(pytestconfig):
+    figures = json.loads((pytestconfig.rootpath / "docs/reliability.json").read_text())
+    assert (pytestconfig.rootpath / "docs/reliability.md").read_text() == reliability.page(figures)
+    assert set(figures["fuzz"]) >= {"cases", "uncaught"}
+    assert set(figures["soak"]) >= {"frames", "unaccounted", "rss_slope_mb_per_1000"}
+    assert {fault["name"] for fault in figures["faults"]} == set(reliability.FAULTS)
