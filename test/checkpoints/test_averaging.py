@@ -9,6 +9,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig, load_
 from vidseg_ros.cli.main import main
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, LabelSet
+from vidseg_ros.networks.flow_memory import FlowMemoryConfig
 
 
 def trained(seed, **about):
@@ -60,6 +61,19 @@ def test_the_verb_writes_it(tmp_path, capsys):
     first, second = (load_checkpoint(file).network.cell.h0 for file in files)
     torch.testing.assert_close(load_checkpoint(output).network.cell.h0, (first + 2 * second) / 3)
     assert "3 trainings" in capsys.readouterr().out
+
+
+def test_the_verb_sets_what_the_file_asks_for(tmp_path):
+    file, output = tmp_path / "one.safetensors", tmp_path / "flowing.safetensors"
+    trained(0).save(file)
+    words = ["--memory", "flow", "--hysteresis", "0.25", "--gain", "0.8"]
+    assert main(["average", str(file), str(output), *words]) == 0
+    expected = InferenceConfig(0.25, "flow", flow_memory=FlowMemoryConfig(gain=0.8))
+    assert load_checkpoint(output).inference == expected
+    again = tmp_path / "again.safetensors"
+    assert main(["average", str(output), str(again), "--hysteresis", "0"]) == 0
+    assert load_checkpoint(again).inference == replace(expected, hysteresis=0.0)
+    assert main(["average", str(file), str(tmp_path / "no.safetensors"), "--gain", "2"]) == 2
 
 
 @pytest.mark.parametrize("missing", ["average", "nowhere.safetensors"])
