@@ -20,6 +20,7 @@ from tools import (
     experiments,
     figures,
     label_hashes,
+    memories,
     networks,
     plots,
     rendering,
@@ -49,7 +50,7 @@ def test_results_are_written_from_what_was_measured(pytestconfig, tmp_path):
     search = {"PYTHONPATH": str(pytestconfig.rootpath)}
     subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | search)
     text = (tmp_path / "docs" / "results.md").read_text()
-    assert "{{" not in text and figures.SHIPPED[1] in text and "| VSSNet |" in text
+    assert "{{" not in text and figures.SHIPPED[1] in text and "| STGRU |" in text
     assert (tmp_path / "docs" / "speed.png").is_file()
 
 
@@ -65,21 +66,32 @@ def test_a_row_of_drives_sums_and_means():
     assert drive_figures.row("node", [good, bad]) == "| node | 1 of 2 | 90 % | 0.70 | 3 | 100 | 94.5 |"
 
 
-def test_the_quality_of_checkpoints_is_a_table_and_the_gain_a_line():
-    single = dict.fromkeys(figures.TRUTH.values(), 50.0) | {"cons": 96.0}
-    video = single | {"miou": 52.0, "cons": 97.0, "consw": 49.5}
-    pair = dict(zip(figures.SHIPPED, (single, video), strict=True))
-    assert figures.gain(pair) == "inconsistency 4.00 -> 3.00 (cut by 25 %), mIoU +2.00, ConsW -0.50"
+def test_the_quality_of_checkpoints_is_a_table_and_the_gain_of_a_memory_a_line():
+    off = dict.fromkeys(figures.TRUTH.values(), 50.0) | {"cons": 96.0, "per_class": {"pole": 10.0}}
+    on = off | {"miou": 52.0, "cons": 97.0, "consw": 49.5, "per_class": {"pole": 9.5}}
+    line = "inconsistency 4.00 -> 3.00 (cut by 25 %), mIoU +2.00, ConsW -0.50, poles -0.5"
+    assert memories.gain(off, on) == line
+    assert memories.gains({"a, 0, off": off, "a, 0, flow": on}) == f"- `a`, memory flow, hysteresis 0: {line}"
+    rows = memories.rows({"a, 4, flow": on}, {"mIoU": "miou"})
+    assert rows == [["a", "4", "flow", "52.00", "9.5"]]
+    pair = dict(zip(figures.PAIR, (off, on), strict=True))
     assert figures.quality(pair, {"Cons": "cons"}).splitlines()[2:] == [
-        f"| {figures.SHIPPED[0]} | 96.00 |",
-        f"| {figures.SHIPPED[1]} | 97.00 |",
+        "| memory off | 96.00 |",
+        "| memory on | 97.00 |",
     ]
+
+
+def test_seeds_give_a_mean_and_the_furthest_from_it():
+    runs = {"a": {"miou": 60.0}, "a, seed 1": {"miou": 62.0}, "b": {"miou": 1.0}}
+    assert figures.spread(figures.seeds_of("a", runs), "miou") == "61.00 ± 1.00"
+    assert figures.spread(figures.seeds_of("b", runs), "miou") == "1.00"
+    assert figures.spread(figures.seeds_of("b", runs), "cons") == ""
 
 
 def test_flicker_has_a_row_for_each_distance():
     count = len(stability.EDGES) + 1
     area, single, video = [20.0] * count, [0.5] * count, [0.25] * count
-    rows = figures.flicker(dict(zip(figures.SHIPPED, ((area, single), (area, video)), strict=True))).splitlines()[2:]
+    rows = figures.flicker(dict(zip(figures.PAIR, ((area, single), (area, video)), strict=True))).splitlines()[2:]
     assert rows[0] == "| 0 to 2 | 20.00 | 0.50 | 0.25 |"
     assert rows[-1] == "| all | 100.00 | 2.50 | 1.25 |"
 

@@ -17,13 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.evaluation.counts import FIGURES as REPLAYED
 
 if __name__ == "__main__":  # as ``python tools/figures.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools import networks, plots, speed, stability
+from tools import comparisons, memories, networks, plots, speed, stability
 from tools.rendering import RENDERING
 from tools.tables import table
 
@@ -32,12 +33,12 @@ FIGURES = DOCS / "figures.json"
 EXPERIMENTS = DOCS / "experiments.json"
 REPLAYS = DOCS / "replay_figures.json"  # of replay_figures.py
 OFFICIAL = data_root().parent / "weights" / "official_decoder_espnet_p_2_q_8_camvid.pth"
-SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+SHIPPED = ("espnet_camvid", "espnet_l1b_camvid", "espnet_camvid_fast", DEFAULT_CHECKPOINT)
+PAIR = {"memory off": "off", "memory on": "auto"}  # of the default, at the hysteresis of the file
 CPU = ("--device", "cpu")
-PLAIN = ("--engine", "torch", *CPU)
+PLAIN = ("--engine", "openvino", *CPU)
 TRUTH = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw", "VC8": "vc8", "VC16": "vc16"}
 MOTION = {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
-HYSTERESES = (0.0, 0.25, 0.5, 1.0)
 SIZES = ("480x360", "640x480", "1024x512")
 Figures = dict[str, Any]
 
@@ -64,16 +65,13 @@ def measure(folder: Path) -> Figures:
         for name, path in checkpoints.items():
             values = vidseg("evaluate", path, "camvid/val", *PLAIN, json_file=out)
             figures["evaluate"][name] = values | {"checkpoint": name}
-        figures["hysteresis"] = {
-            f"{name}, {value}": vidseg(
-                "evaluate", name, "camvid/val", "--hysteresis", value, "--no-temporal", *PLAIN, json_file=out
-            )
-            for name in SHIPPED
-            for value in HYSTERESES
+        figures["pair"] = {
+            title: vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", "--memory", memory, *PLAIN, json_file=out)
+            for title, memory in PAIR.items()
         }
-        answers = {name: stability.predict(name, "camvid/val") for name in SHIPPED}
-        figures["over_time"] = {name: stability.over_time(*answer) for name, answer in answers.items()}
-        figures["by_distance"] = {name: stability.by_distance(*answer[1:]) for name, answer in answers.items()}
+        answers = {title: stability.predict("camvid/val", memory) for title, memory in PAIR.items()}
+        figures["over_time"] = {title: stability.over_time(*answer) for title, answer in answers.items()}
+        figures["by_distance"] = {title: stability.by_distance(*answer[1:]) for title, answer in answers.items()}
         recorded = ("--output", folder / "camvid", "--input", val / "frames", *CPU)
         figures["demo"]["CamVid val"] = vidseg("demo", *recorded, json_file=out)
     for size in SIZES:
@@ -90,21 +88,23 @@ def quality(figures: Mapping[str, Figures], names: Mapping[str, str] = TRUTH) ->
     return table(["checkpoint", *names], rows)
 
 
-def gain(figures: Mapping[str, Figures]) -> str:
-    """One line: what the memory brings to the shipped pair."""
-    single, video = (figures[name] for name in SHIPPED)
-    cut = 100 * (1 - (100 - video["cons"]) / (100 - single["cons"]))
-    return (
-        f"inconsistency {100 - single['cons']:.2f} -> {100 - video['cons']:.2f} (cut by {cut:.0f} %), "
-        f"mIoU {video['miou'] - single['miou']:+.2f}, ConsW {video['consw'] - single['consw']:+.2f}"
-    )
-
-
 def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
     """A function from all experiments to the table of those in ``names``, as far as they were run."""
 
     def rows(experiments: Figures) -> str:
-        header = ["run", "seeds", "cell parameters", "mIoU", "Acc", "Cons", "ConsW", "VC8", "Cons, memory off"]
+        header = [
+            "run",
+            "seeds",
+            "cell parameters",
+            "mIoU",
+            "Acc",
+            "Cons",
+            "ConsW",
+            "pole",
+            "memory off: mIoU",
+            "Cons",
+            "ConsW",
+        ]
         found = {name: runs for name in names if (runs := seeds_of(name, experiments))}
         if len(found) < 2:
             return "Not run yet."
@@ -115,8 +115,9 @@ def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
                     name,
                     len(runs),
                     f"{runs[0]['cell_parameters']:,}",
-                    *(spread(runs, key) for key in ("miou", "acc", "cons", "consw", "vc8")),
-                    spread([run["off"] for run in runs], "cons") if "off" in runs[0] else "",
+                    *(spread(runs, key) for key in ("miou", "acc", "cons", "consw")),
+                    spread([{"pole": run["per_class"]["pole"]} for run in runs], "pole"),
+                    *(spread([run.get("off", {}) for run in runs], key) for key in ("miou", "cons", "consw")),
                 ]
                 for name, runs in found.items()
             ],
@@ -131,8 +132,10 @@ def seeds_of(name: str, experiments: Figures) -> list[Figures]:
 
 
 def spread(runs: Sequence[Figures], key: str) -> str:
-    """The mean of a figure, and how far the seeds lie from it at most."""
-    values = [run[key] for run in runs]
+    """The mean of a figure where it is known, and how far the seeds lie from it at most."""
+    values = [run[key] for run in runs if key in run]
+    if not values:
+        return ""
     mean = sum(values) / len(values)
     furthest = max(abs(value - mean) for value in values)
     return f"{mean:.2f} ± {furthest:.2f}" if len(values) > 1 else f"{mean:.2f}"
@@ -151,6 +154,8 @@ TABLES = {
     ),
     "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
     "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
+    "etc": experiment(list(comparisons.ETC)),
+    "grfp": experiment(list(comparisons.GRFP)),
     "activations": experiment(["PReLU, fresh", "tanh, fresh"]),
     "ssnet": experiment(["SSNet", "VSSNet"]),
     "synthetic": experiment(["L1b 3x3", "street 10 %", "street 20 %", "street 50 %"]),
@@ -168,10 +173,10 @@ def flicker(figures: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """The table of where labels flicker."""
     edges = [0, *stability.EDGES]
     names = [*(f"{low} to {high}" for low, high in pairwise(edges)), f"{edges[-1]} and more"]
-    area, single, video = figures[SHIPPED[0]][0], *(figures[name][1] for name in SHIPPED)
+    area, single, video = figures["memory off"][0], *(figures[name][1] for name in PAIR)
     rows = [[name, *(f"{value:.2f}" for value in row)] for name, *row in zip(names, area, single, video, strict=True)]
     sums = ["all", *(f"{sum(column):.2f}" for column in (area, single, video))]
-    return table(["pixels from a boundary", "of the area", *SHIPPED], [*rows, sums])
+    return table(["pixels from a boundary", "of the area", *PAIR], [*rows, sums])
 
 
 def demo(figures: Mapping[str, Figures]) -> str:
@@ -216,16 +221,17 @@ def main() -> None:
 def write(figures: Figures, experiments: Figures) -> None:
     """Draw the plots and write results.md."""
     plots.plot_consistency(figures["over_time"])
-    plots.plot_classes({name: figures["evaluate"][name] for name in SHIPPED})
-    plots.plot_tradeoff({name: report for name, report in experiments.items() if "SSNet" not in name})
+    plots.plot_classes(figures["pair"])
+    small = {**comparisons.SEEDED, **comparisons.RUNS}
+    shown = {name: run for name, run in experiments.items() if name.partition(", seed ")[0] in small}
+    plots.plot_tradeoff({name: run for name, run in shown.items() if "SSNet" not in name})
     plots.plot_speed(speed.bars(json.loads(speed.SPEED.read_text())))
     replays = json.loads(REPLAYS.read_text())
     text = (DOCS / "results.in.md").read_text()
     for key, value in {
         "quality": quality(figures["evaluate"]),
         "motion": quality(figures["evaluate"], MOTION),
-        "gain": gain(figures["evaluate"]),
-        "hysteresis": quality(figures["hysteresis"]),
+        "gain": memories.gain(*figures["pair"].values()),
         "per_class": per_class(figures["evaluate"]),
         "by_distance": flicker(figures["by_distance"]),
         "demo": demo(figures["demo"]),
@@ -238,6 +244,7 @@ def write(figures: Figures, experiments: Figures) -> None:
         "rendering": "{frames_per_second} frames of {size} a second".format(**json.loads(RENDERING.read_text())),
         **speed.tables(),
         **networks.tables(),
+        **memories.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

@@ -1,4 +1,4 @@
-"""Measure every network and memory at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
+"""Measure every network at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
 
 Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it) and milliseconds of all
 networks in one run per size; name ``quality`` or ``speed`` to measure only that. Nothing else should run while
@@ -27,12 +27,11 @@ from tools.tables import table
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NETWORKS = DOCS / "networks.json"
 RELEASES = data_root().parent / "weights" / "cityscapes"
-SHIPPED = ("espnet_camvid", "espnet_l1b_camvid")
+SHIPPED = ("espnet_camvid", "espnet_l1b_camvid", "fddwnet_camvid")
 SIZES = ((480, 360), (1024, 512))  # of the milliseconds
 INPUTS = ("480x360", "960x720")  # of the quality, zero-shot
 ROUNDS, STEPS = 5, 4
 QUALITY = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw"}
-TEMPORAL = QUALITY | {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
 
 
 def vidseg(*arguments: object, out: Path) -> dict[str, Any]:
@@ -63,8 +62,11 @@ def quality(checkpoints: dict[str, str], out: Path) -> dict[str, Any]:
     """Quality by network and input size; the shipped ones at the size that they were trained at."""
     rows = {}
     for name, path in checkpoints.items():
-        for size in INPUTS[:1] if name in SHIPPED else INPUTS:
-            rows[f"{name} {size}"] = evaluate(path, "--size", size, "--hysteresis", 0, "--no-temporal", out=out)
+        trained = "{}x{}".format(*load_checkpoint(path).network.config.input.size)
+        for size in [trained] if name in SHIPPED else INPUTS:
+            rows[f"{name} {size}"] = evaluate(
+                path, "--size", size, "--memory", "off", "--hysteresis", 0, "--no-temporal", out=out
+            )
     return rows
 
 
@@ -81,17 +83,6 @@ def speed(checkpoints: dict[str, str]) -> list[dict[str, Any]]:
         for (name, _), result in zip(keys, compare(cases, ROUNDS, STEPS, print), strict=True):
             results.append(result | {"network": name})
     return results
-
-
-def memories(out: Path) -> dict[str, Any]:
-    """What each memory brings to the shipped networks, at equal hysteresis."""
-    rows = {}
-    for hysteresis in (0, 0.25):
-        for name in SHIPPED:
-            for memory in ("network", "flow", *(["off"] if "l1b" in name else [])):
-                options = ("--memory", memory, "--hysteresis", hysteresis)
-                rows[f"{name}, {memory}, {hysteresis}"] = evaluate(name, *options, out=out)
-    return rows
 
 
 def memory_cost() -> list[dict[str, Any]]:
@@ -138,7 +129,7 @@ def measure(part: str, folder: Path) -> dict[str, Any]:
     checkpoints = {name: name for name in SHIPPED} | imported(folder)
     if part == "quality":
         out = folder / "figures.json"
-        return {"quality": quality(checkpoints, out), "memories": memories(out)}
+        return {"quality": quality(checkpoints, out)}
     return {
         "cpu": processor(),
         "sizes": sizes(checkpoints),
@@ -180,11 +171,9 @@ def cost(figures: dict[str, Any]) -> str:
 def tables() -> dict[str, str]:
     """The Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(NETWORKS.read_text()) if NETWORKS.is_file() else {}
-    built = dict.fromkeys(("networks", "network_quality", "memories", "memory_cost"), "not measured yet")
+    built = dict.fromkeys(("networks", "network_quality", "memory_cost"), "not measured yet")
     if "quality" in figures:
-        memory_rows = [[*row[0].split(", "), *row[1:]] for row in scores(figures["memories"], TEMPORAL)]
         built["network_quality"] = table(["network, input", *QUALITY], scores(figures["quality"], QUALITY))
-        built["memories"] = table(["checkpoint", "memory", "hysteresis", *TEMPORAL], memory_rows)
     if "speed" in figures:
         built |= {"networks": networks(figures), "memory_cost": cost(figures)}
     return built | {"cpu": figures.get("cpu", "unknown CPU")}

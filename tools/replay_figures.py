@@ -1,4 +1,4 @@
-"""Measure what docs/replay.md states, into docs/replay_figures.json: the shipped pair on CamVid val, and a long bag.
+"""Measure what docs/replay.md states, into docs/replay_figures.json: a memory off and on, and a long bag.
 
 python -m tools.replay_figures camvid     # needs VIDSEG_DATA; also replay_report.png
 python -m tools.replay_figures long       # a bag of 10,000 frames of the street world, at 160x120
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from vidseg_ros.data.datasets import find_dataset
 from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES
 from vidseg_ros.io.image_messages import image_data
@@ -28,7 +29,7 @@ from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES = DOCS / "replay_figures.json"
-PAIR = ("espnet_camvid", "espnet_l1b_camvid")
+MODEL = "espnet_camvid_fast"
 FRAMES, SIZE = 10_000, (160, 120)
 VIEWED, WINDOW = 20, (1200, 640)  # frames, and the viewer's width and height
 SCENES = 100  # frames that are drawn; the bag repeats them there and back
@@ -43,22 +44,27 @@ def replay(*arguments: object, cwd: Path | None = None) -> tuple[float, float]:
 
 
 def camvid(folder: Path) -> Figures:
-    """Figures of the shipped pair on CamVid val, at 15 Hz, with its report's size."""
+    """Figures of the default with its memory off and on, on CamVid val, at 15 Hz, with its report's size."""
     val = find_dataset("camvid/val")
-    checkpoints = ("--checkpoint", PAIR[0], "--compare", PAIR[1])
+    files = {"off": folder / "memory_off.safetensors", "flow": folder / "memory_flow.safetensors"}
+    for memory, file in files.items():
+        words = ["average", DEFAULT_CHECKPOINT, str(file), "--memory", memory]
+        subprocess.run([sys.executable, "-m", "vidseg_ros", *words], check=True)
+    checkpoints = ("--checkpoint", files["off"], "--compare", files["flow"])
     data = ("frames", "--labels", "labels", "--fps", 15)
-    replay(*data, *checkpoints, "--output", folder, cwd=val)
-    metrics = json.loads((folder / "metrics.json").read_text())
+    out = folder / "out"
+    replay(*data, *checkpoints, "--output", out, cwd=val)
+    metrics = json.loads((out / "metrics.json").read_text())
     keys = ("checkpoint", "intervals")
     names = metrics["compare"]["difference"]
     pair = [{key: found[key] for key in (*keys, *names)} for found in (metrics, metrics["compare"])]
-    screenshot(folder / "report.html", DOCS / "replay_report.png")
+    screenshot(out / "report.html", DOCS / "replay_report.png")
     return {
         "pair": pair,
         "difference": names,
         "verdict": metrics["compare"]["verdict"],
         "frames": metrics["frames"],
-        "report_kb": round((folder / "report.html").stat().st_size / 1000),
+        "report_kb": round((out / "report.html").stat().st_size / 1000),
     }
 
 
@@ -75,7 +81,7 @@ def screenshot(page: Path, picture: Path) -> None:
 def viewing(folder: Path) -> None:
     """Take a picture of a recorded bag in Rerun ($RERUN, or rerun)."""
     val, picture = find_dataset("camvid/val"), DOCS / "viewing.png"
-    replay("frames", "--checkpoint", PAIR[1], "--frames", VIEWED, "--output", folder, cwd=val)
+    replay("frames", "--checkpoint", MODEL, "--frames", VIEWED, "--output", folder, cwd=val)
     bag = folder / "frames/bag/bag.mcap"
     options = ["--headless", "--window-size", "{}x{}".format(*WINDOW), "--hide-welcome-screen"]
     command = [os.environ.get("RERUN", "rerun"), str(bag), *options, "--screenshot-to", str(picture)]
@@ -107,7 +113,7 @@ def long(folder: Path) -> Figures:
     long_bag(folder / "bag")
     size = "{}x{}".format(*SIZE)
     options = ("--size", size, "--threads", 1)  # at this size, threads wait for each other more than they work
-    seconds, memory = replay(folder / "bag", "--checkpoint", PAIR[1], *options, "--output", folder / "out")
+    seconds, memory = replay(folder / "bag", "--checkpoint", MODEL, *options, "--output", folder / "out")
     metrics = json.loads((folder / "out/metrics.json").read_text())
     return {
         "frames": metrics["frames"],

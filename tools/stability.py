@@ -10,24 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros import open_stream
 from vidseg_ros.data.datasets import open_dataset
-from vidseg_ros.engines import TorchEngine
-from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.metrics import consistency
-from vidseg_ros.stream import FrameStream
 
 EDGES = (2, 4, 8, 16)  # pixels from a boundary of the truth
 Ids = NDArray[np.uint8]
 
 
-def predict(checkpoint: str, dataset: str) -> tuple[list[int], Ids, Ids]:
-    """Stamps in nanoseconds, and labels and truth uint8 (T, H, W), of a data set of one sequence."""
-    network = load_checkpoint(checkpoint)
-    stream = FrameStream(TorchEngine(network, EngineConfig(device="cpu")))
-    frames = open_dataset(dataset, network.labels)
+def predict(dataset: str, memory: str) -> tuple[list[int], Ids, Ids]:
+    """Stamps in nanoseconds, and labels by the default and truth, uint8 (T, H, W), of a data set of one sequence."""
+    stream = open_stream(engine="openvino", device="cpu", memory=memory)
+    frames = open_dataset(dataset, stream.engine.labels)
     clips = [frame.read() for frame in frames]
     labels = [
         stream.segment(Frame(clip.frames[0], frame.stamp, frame.sequence)).labels
