@@ -4,8 +4,7 @@ Every run trains as ``vidseg train`` does and is judged as ``vidseg evaluate`` d
 What is in experiments.json is not run again; name experiments to run only those, and with ``--device`` say where.
 Checkpoints lie in build/experiments. Needs CamVid (VIDSEG_DATA) and the official Cityscapes weights beside it.
 
-``tools.comparisons`` says what is compared. The rows of ETC need their teacher, build/experiments/teacher.safetensors:
-vidseg train config/train/fddwnet_camvid_teacher.yaml build/experiments/teacher.safetensors --weights fddwnet_cityscapes
+``tools.comparisons`` says what is compared.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def spread(runs: Sequence[Figures], key: str) -> str:
 
 
 TABLES = {
-    "positions": experiment(["single", "single, same clips", "L1a 11x11", "L1b 3x3", "L1c 5x5", "L1d 7x7"]),
+    "positions": experiment(["single", "single, same clips", "L1b 3x3", *comparisons.RUNS]),
     "cell_only": experiment(
         [
             "single, same clips",
@@ -152,13 +152,8 @@ TABLES = {
             "cell only, absolute",
         ]
     ),
-    "convolutions": experiment(["single", "L1a 3x3 standard", "L1a 3x3 depthwise", "L1a 3x3 shared"]),
-    "losses": experiment(["lambda 0", "L1b 3x3", "lambda 100", "absolute", "all classes", "dilation 2"]),
     "etc": experiment(list(comparisons.ETC)),
     "grfp": experiment(list(comparisons.GRFP)),
-    "activations": experiment(["PReLU, fresh", "tanh, fresh"]),
-    "ssnet": experiment(["SSNet", "VSSNet"]),
-    "synthetic": experiment(["L1b 3x3", "street 10 %", "street 20 %", "street 50 %"]),
 }
 
 
@@ -236,6 +231,8 @@ def write(figures: Figures, experiments: Figures) -> None:
         "by_distance": flicker(figures["by_distance"]),
         "demo": demo(figures["demo"]),
         "cores": str(os.cpu_count()),
+        "grfp_steps": str(comparisons.GRFP_STEPS),
+        "etc_steps": str(comparisons.ETC_STEPS),
         **{name: build(experiments) for name, build in TABLES.items()},
         "replayed": replayed(replays),
         "verdict": replays["camvid"]["verdict"],

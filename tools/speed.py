@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from vidseg_ros.benchmark import UNTUNED
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT
 
 if __name__ == "__main__":  # as ``python tools/speed.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,7 +23,8 @@ from tools.tables import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SPEED = DOCS / "speed.json"
-SOAK = DOCS / "soak.json"  # of make soak
+MODEL = "espnet_l1b_camvid"  # the network of the F2F paper: what all figures are of
+CHECKPOINT = ("--checkpoint", MODEL)
 SIZES = ("480x360", "1024x512")
 LOWER = "openvino:bf16"
 CAMERAS = "1,8"
@@ -45,7 +45,7 @@ def int8(path: Path, size: str, *words: object) -> Path:
     """Export the shipped network in int8; returns ``path``."""
     command: list[object] = [
         "export",
-        DEFAULT_CHECKPOINT,
+        MODEL,
         path,
         "--format",
         "openvino",
@@ -66,11 +66,13 @@ def measure(folder: Path) -> Figures:
     figures: Figures = {"benchmark": {}, "quality": {}}
     for size, path in files.items():
         engines = f"torch,openvino,onnxruntime,{LOWER},{path}"
-        figures["benchmark"][size] = vidseg("benchmark", "--engines", engines, "--sizes", size, out=out)
+        figures["benchmark"][size] = vidseg("benchmark", *CHECKPOINT, "--engines", engines, "--sizes", size, out=out)
     cameras = ("--engines", f"openvino,{LOWER}", "--cameras", CAMERAS, "--sizes", SIZES[0])
-    figures["cameras"] = vidseg("benchmark", *cameras, out=out)
-    figures["node"] = vidseg("benchmark", "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out)
-    figures["rig"] = vidseg("benchmark", "--node", "--engines", LOWER, "--sizes", SIZES[0], *RIG, out=out)
+    figures["cameras"] = vidseg("benchmark", *CHECKPOINT, *cameras, out=out)
+    figures["node"] = vidseg(
+        "benchmark", *CHECKPOINT, "--node", "--engines", f"openvino,{LOWER}", "--sizes", NODE_SIZES, out=out
+    )
+    figures["rig"] = vidseg("benchmark", *CHECKPOINT, "--node", "--engines", LOWER, "--sizes", SIZES[0], *RIG, out=out)
     figures["spin"] = {
         f"{where}, {turns} turns": spinning(turns, where == "busy", out)
         for where in ("quiet", "busy")
@@ -82,7 +84,7 @@ def measure(folder: Path) -> Figures:
         "onnxruntime": ("--engine", "onnxruntime"),
         LOWER: ("--engine", "openvino", "--precision", "bf16"),
     }.items():
-        figures["quality"][name] = vidseg("evaluate", DEFAULT_CHECKPOINT, "camvid/val", *words, out=out)
+        figures["quality"][name] = vidseg("evaluate", MODEL, "camvid/val", *words, out=out)
     figures["quality"]["openvino int8"] = vidseg("evaluate", int8(folder / "int8.xml", SIZES[0]), "camvid/val", out=out)
     plain: Figures = json.loads(json.dumps(figures).replace(str(folder), ""))
     return plain
@@ -92,7 +94,7 @@ def spinning(turns: str, busy: bool, out: Path) -> float:
     """Milliseconds of a step of PyTorch whose waiting threads spin so often."""
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
-        words = ("benchmark", "--engines", "torch", "--sizes", SIZES[0], "--rounds", 3)
+        words = ("benchmark", *CHECKPOINT, "--engines", "torch", "--sizes", SIZES[0], "--rounds", 3)
         *_, result = vidseg(*words, out=out, GOMP_SPINCOUNT=turns)["results"]
     finally:
         if other:
@@ -191,12 +193,6 @@ def quality(figures: Figures) -> str:
     return table(["engine", "mIoU", "Acc", "Cons", "ConsW"], rows)
 
 
-def soak(figures: Figures) -> str:
-    """The least and the most memory of the long run."""
-    (result,) = figures["results"]
-    return f"{min(result['rss_mb'])} to {max(result['rss_mb'])}"
-
-
 def tables() -> dict[str, str]:
     """The Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(SPEED.read_text())
@@ -209,7 +205,7 @@ def tables() -> dict[str, str]:
         "spin": spin,
         "engine_quality": quality,
     }
-    return {name: build(figures) for name, build in builders.items()} | {"soak": soak(json.loads(SOAK.read_text()))}
+    return {name: build(figures) for name, build in builders.items()}
 
 
 if __name__ == "__main__":

@@ -75,9 +75,9 @@ def test_a_path_may_be_text(checkpoint_file):
 
 @pytest.mark.skipif(not shipped_weights(DEFAULT_CHECKPOINT).is_file(), reason="the shipped weights are not made yet")
 def test_no_name_means_the_default_weights():
-    default, named = load_checkpoint(""), load_checkpoint("espnet_l1b_camvid")
+    default, named = load_checkpoint(""), load_checkpoint("fddwnet_camvid")
     assert default.labels == CAMVID
-    assert default.network.config.cell.position == "L1b"
+    assert default.inference.memory == "flow"
     assert torch.equal(logits(default.network), logits(named.network))
 
 

@@ -25,7 +25,7 @@ from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.networks.flow_memory import FlowMemoryConfig
 from vidseg_ros.schema import from_dict, require_not_negative, require_one_of
 
-DEFAULT_CHECKPOINT = "espnet_l1b_camvid"
+DEFAULT_CHECKPOINT = "fddwnet_camvid"
 METADATA_KEY = "vidseg_ros"
 MEMORIES = {
     "network": "that of the network, if it has one",

@@ -27,7 +27,7 @@ from vidseg_ros.labels import LABEL_SETS, find_label_set
 from vidseg_ros.schema import image_size, whole
 from vidseg_ros.stream import StreamConfig
 
-EXAMPLE = "vidseg evaluate espnet_l1b_camvid camvid/val --json figures.json"
+EXAMPLE = "vidseg evaluate fddwnet_camvid camvid/val --json figures.json"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

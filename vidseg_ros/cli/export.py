@@ -24,7 +24,7 @@ from vidseg_ros.labels import LabelSet
 from vidseg_ros.schema import image_size
 
 CLIPS, CLIP = 60, 4  # that calibrate int8, and their frames
-EXAMPLE = "vidseg export espnet_l1b_camvid --format onnx segmentation.onnx"
+EXAMPLE = "vidseg export espnet_camvid_fast --format onnx segmentation.onnx"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -26,7 +26,7 @@ from vidseg_ros.schema import not_negative, positive
 from vidseg_ros.teachers import Labeler, PseudoConfig, open_teacher
 
 LARGEST_SCALE = 8  # of the input of a teacher
-EXAMPLE = "vidseg pseudo-label drive_bag --teacher espnet_l1b_camvid --output recordings/train"
+EXAMPLE = "vidseg pseudo-label drive_bag --teacher fddwnet_camvid --output recordings/train"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -33,7 +33,7 @@ from vidseg_ros.replay.summary import read_results, summarize
 from vidseg_ros.schema import WORKERS, image_size, positive, whole
 from vidseg_ros.stream import StreamConfig
 
-EXAMPLE = "vidseg replay drive_bag --checkpoint espnet_l1b_camvid --compare espnet_camvid --output replayed"
+EXAMPLE = "vidseg replay drive_bag --checkpoint fddwnet_camvid --compare espnet_camvid_fast --output replayed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
