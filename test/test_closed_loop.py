@@ -36,6 +36,10 @@ def test_true_labels_keep_the_lane(truth):
         assert (figures["miou"], figures["cons"]) == (100, 100)
 
 
+def test_true_labels_find_through_a_bend_whose_kerb_is_hidden():
+    assert stays_in_lane(drive_by_labels(TrueLabels(), SECONDS, config(107)))
+
+
 def test_the_shipped_checkpoint_keeps_the_lane():
     engine = open_engine(load_checkpoint(), EngineConfig(device="cpu"))
     assert stays_in_lane(drive_by_labels(NetworkLabels(engine), SECONDS, config(1)))
@@ -54,6 +58,14 @@ def test_flickering_labels_drive_worse(truth, seed):
     flickering = drive_by_labels(FlickeringLabels(seed), SECONDS, config(seed))
     assert flickering["completed_m"] < 0.5 * truth[seed]["completed_m"]  # it brakes for people who are not there
     assert flickering["cons"] < 90
+    assert flickering["longitudinal_jerk"] > 2 * truth[seed]["longitudinal_jerk"]
+    assert flickering["false_brakings"] > truth[seed]["false_brakings"] == 0
+
+
+def test_the_more_flicker_the_shorter_the_way():
+    ways = [drive_by_labels(FlickeringLabels(1, share), 8.0, config(1))["completed_m"] for share in (0, 0.05, 0.1, 0.3)]
+    assert ways == sorted(ways, reverse=True)
+    assert ways[1] > 0.6 * ways[0] > 3 * ways[3]
 
 
 def test_the_same_seed_gives_the_same_figures():

@@ -103,7 +103,8 @@ class LaneFinder:
         """Yield the edges of the road about column ``start`` of one row of labels.
 
         What has no road ``below`` it hides the edge; so do people, and vehicles that come along the other lane. The
-        border of the image is no edge. Something narrow in front of a vehicle is taken for part of it.
+        border of the image is no edge. Something narrow in front of a vehicle may be part of it, or the kerb in the gap
+        before it, and is none either.
         """
         road, people, vehicles = self._roles.road, self._roles.people, self._roles.vehicles
         if not road[labels[start]]:
@@ -116,7 +117,9 @@ class LaneFinder:
                 continue
             stop = int(stops[place])
             beyond = labels[max(stop - fringe, 0) : stop + 1] if side > 0 else labels[stop : stop + fringe + 1]
-            parked = bool(vehicles[beyond].any())
+            parked = bool(vehicles[labels[stop]])
+            if vehicles[beyond].any() and not parked:
+                continue
             if road[below[stop]] and not people[labels[stop]] and not (parked and side * self._lane < 0):
                 left = self._camera.left(np.asarray(stop + side / 2), np.asarray(ahead))
                 yield ahead, float(left), float(side), float(parked)
