@@ -26,6 +26,9 @@ from vidseg_ros.stream import FrameStream
 
 Ids = NDArray[np.uint8]
 
+CHECKPOINT = "espnet_street"
+"""Shipped weights that know the street world."""
+
 KINDS = ("truth", "node", "delayed", "flicker")
 DELAY = 0.5  # s
 BLOCKS = (10, 8)  # columns and rows of the picture that flicker, each by itself

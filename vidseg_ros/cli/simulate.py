@@ -20,7 +20,7 @@ from vidseg_ros.cli.common import (
     require_writable_json,
     write_json,
 )
-from vidseg_ros.closed_loop import KINDS, drive_by_labels, label_source, street
+from vidseg_ros.closed_loop import CHECKPOINT, KINDS, drive_by_labels, label_source, street
 from vidseg_ros.driving.control import Control
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError
@@ -52,9 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--fps", type=positive("--fps"), default=DRIVE.fps, help=f"of the camera (default: {DRIVE.fps:.0f})"
     )
     parser.add_argument("--weather", default=DRIVE.weather, help=f"{', '.join(WEATHERS)} (default: {DRIVE.weather})")
-    parser.add_argument(
-        "--checkpoint", default="", help="network of --labels node (default: the weights of the package)"
-    )
+    parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"network of --labels node (default: {CHECKPOINT})")
     parser.add_argument(
         "--role", default="ego_vehicle", help="name of the vehicle on its topics (default: ego_vehicle)"
     )

@@ -91,7 +91,7 @@ class Drive:
         return [obstacle for obstacle, touched in zip(obstacles, hit.tolist(), strict=True) if touched]
 
     def in_the_way(self, within: float, half: float) -> bool:
-        """Whether anybody is ``within`` metres ahead of the vehicle and in reach of ``half`` m beside its lane's middle."""
+        """Whether anybody is ``within`` metres ahead of the vehicle and ``half`` m about the middle of its lane."""
         front, _ = self.vehicle.point(LENGTH - OVERHANG)
         around = self.world.surroundings(front, self.time)
         boxes = np.asarray([obstacle.box for obstacle in _travellers(around, self.time)]).reshape(-1, 4)

@@ -39,16 +39,17 @@ class DriveRecord:
 
         ``lateral_jerk`` and ``longitudinal_jerk`` (m/s^3) and ``steering_rate`` (rad/s, of the front wheels) are root
         mean squares of differences from frame to frame. ``brakings`` are hard ones; false are those during which nobody
-        was in the way.
+        was in the way, and ``false_braking_s`` is the time of hard braking while nobody was.
         """
-        errors = self._errors or [0.0]
+        errors, fps = self._errors or [0.0], drive.world.config.fps
         return {
             "completed_m": round(drive.vehicle.along, 2),
             "cross_track_m": {f"p{p}": round(float(np.percentile(errors, p)), 3) for p in (50, 95)},
             "in_lane": round(100 * float(np.mean(self._in_lane or [True])), 2),
             "collisions": drive.collisions,
-            **self._comfort(drive.world.config.fps),
+            **self._comfort(fps),
             **_count(self._brakes),
+            "false_braking_s": round(sum(hard and not reason for hard, reason in self._brakes) / fps, 2),
         }
 
     def _comfort(self, fps: float) -> dict[str, float]:
