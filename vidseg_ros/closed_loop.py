@@ -84,7 +84,7 @@ class NetworkLabels:
     """What a network says, through the stream that the node runs."""
 
     def __init__(self, engine: Engine) -> None:
-        self.labels, self._stream = engine.labels, FrameStream(engine)
+        self.engine, self.labels, self._stream = engine, engine.labels, FrameStream(engine)
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Segment the picture."""
