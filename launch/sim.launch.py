@@ -26,6 +26,7 @@ OPTIONS = {  # of vidseg simulate, which knows what is meant by nothing
 ARGUMENTS = OPTIONS | {
     "realtime": ("false", "true does not wait for control after each frame"),
     "driver": ("true", "false leaves the driving to others"),
+    "model": ("espnet_street", "checkpoint (.safetensors) or name of shipped weights"),
 }
 
 

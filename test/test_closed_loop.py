@@ -1,13 +1,22 @@
 """Twenty simulated seconds at the wheel: how good labels are, and how late, shows in the driving."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
-from vidseg_ros.closed_loop import DELAY, FlickeringLabels, NetworkLabels, TrueLabels, drive_by_labels, street
+from vidseg_ros.closed_loop import (
+    CHECKPOINT,
+    DELAY,
+    FlickeringLabels,
+    NetworkLabels,
+    TrueLabels,
+    drive_by_labels,
+    street,
+)
 from vidseg_ros.engines import open_engine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
@@ -36,9 +45,19 @@ def test_true_labels_keep_the_lane(truth):
         assert (figures["miou"], figures["cons"]) == (100, 100)
 
 
-def test_the_shipped_checkpoint_keeps_the_lane():
-    engine = open_engine(load_checkpoint(), EngineConfig(device="cpu"))
-    assert stays_in_lane(drive_by_labels(NetworkLabels(engine), SECONDS, config(1)))
+def test_true_labels_find_through_a_bend_whose_kerb_is_hidden():
+    assert stays_in_lane(drive_by_labels(TrueLabels(), SECONDS, config(107)))
+
+
+def test_the_weights_for_simulation_keep_the_lane():
+    engine = open_engine(load_checkpoint(CHECKPOINT), EngineConfig(device="cpu"))
+    assert stays_in_lane(drive_by_labels(NetworkLabels(engine), SECONDS, street(1, (480, 360), FPS, "drawn")))
+
+
+def test_the_weights_for_simulation_are_small_and_those_of_the_launch_file():
+    assert find_checkpoint(CHECKPOINT).stat().st_size <= 4e6
+    launch = (Path(__file__).parents[1] / "launch" / "sim.launch.py").read_text()
+    assert f'"model": ("{CHECKPOINT}"' in launch
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -54,6 +73,15 @@ def test_flickering_labels_drive_worse(truth, seed):
     flickering = drive_by_labels(FlickeringLabels(seed), SECONDS, config(seed))
     assert flickering["completed_m"] < 0.5 * truth[seed]["completed_m"]  # it brakes for people who are not there
     assert flickering["cons"] < 90
+    assert flickering["longitudinal_jerk"] > 2 * truth[seed]["longitudinal_jerk"]
+    assert flickering["false_braking_s"] > 1
+    assert truth[seed]["false_brakings"] == truth[seed]["false_braking_s"] == 0
+
+
+def test_the_more_flicker_the_shorter_the_way():
+    ways = [drive_by_labels(FlickeringLabels(1, share), 8.0, config(1))["completed_m"] for share in (0, 0.05, 0.1, 0.3)]
+    assert ways == sorted(ways, reverse=True)
+    assert ways[1] > 0.6 * ways[0] > 3 * ways[3]
 
 
 def test_the_same_seed_gives_the_same_figures():

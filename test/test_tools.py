@@ -17,6 +17,7 @@ from test.io.making import image, write_bag
 from tools import (
     comparisons,
     drive_figures,
+    driving_page,
     experiments,
     figures,
     label_hashes,
@@ -60,10 +61,51 @@ def test_a_table_aligns_its_numbers():
     )
 
 
-def test_a_row_of_drives_sums_and_means():
-    good = {"in_lane": 100, "collisions": 0, "completed_m": 170.0, "cons": 99.0, "cross_track_m": {"p95": 0.2}}
-    bad = good | {"in_lane": 80, "collisions": 3, "completed_m": 30.0, "cons": 90.0, "cross_track_m": {"p95": 1.2}}
-    assert drive_figures.row("node", [good, bad]) == "| node | 1 of 2 | 90 % | 0.70 | 3 | 100 | 94.5 |"
+def drives(labels, seed, way, **more):
+    figures = {"in_lane": 100, "collisions": 0, "cross_track_m": {"p50": 0.1, "p95": 0.4}, "lateral_jerk": 1.0}
+    figures |= {"longitudinal_jerk": 2.0, "false_brakings": 0, "completed_m": way, "cons": 99.0}
+    where = {"part": "study", "labels": labels, "seed": seed, "condition": "clear", "fps": 8.0}
+    return where | figures | more
+
+
+def test_a_row_of_drives_counts_and_means():
+    row = driving_page.row("node", [drives("node", 1, 100), drives("node", 2, 51, in_lane=80, false_brakings=3)])
+    assert row == ["node", "1 of 2", "0.10", "0.40", "1.00", "2.00", "1.5", "76", "99.00"]
+
+
+def test_gains_are_paired_over_streets():
+    ways = {1: 100, 2: 20, 3: 60}
+    study = [drives(n, s, w + 5 * (n == "memory")) for s, w in ways.items() for n in ("single", "memory")]
+    lone = drives("single", 4, 1000)
+    assert driving_page.paired([*study, lone]) == study
+    line = driving_page.gains(study).splitlines()[-1]
+    assert "| memory |" in line
+    assert "**+5** [+5, +5]" in line  # the same on each street: certain, though streets differ by more
+    assert "+0.00 [+0.00, +0.00]" in line
+    mean, low, high = driving_page.interval([1.0, -1.0, 0.5, -0.5])
+    assert low < 0 == mean < high
+
+
+def test_every_drive_has_a_file_of_its_own_and_goes_on(tmp_path, monkeypatch):
+    runs = list(drive_figures.runs())
+    assert len({run.name for run in runs}) == len(runs)
+    assert {run.seed for run in runs if run.part == "sealed"} == set(range(200, 220))
+    few, driven = runs[:3], []
+    monkeypatch.setattr(drive_figures, "runs", lambda: iter(few))
+    monkeypatch.setattr(drive_figures, "CACHE", tmp_path)
+    monkeypatch.setattr(drive_figures, "drive", lambda run: driven.append(run) or {"seed": run.seed})
+    assert drive_figures.measure(0) == []
+    for _ in range(2):
+        assert [figures["seed"] for figures in drive_figures.measure(1)] == [run.seed for run in few]
+    assert driven == few
+
+
+@pytest.mark.parametrize("labels", ["flicker 0.0", "delay 0.125"])
+def test_a_drive_of_the_curves(labels):
+    figures = drive_figures.drive(drive_figures.Run("curves", labels, 1, seconds=0.5))
+    assert (figures["part"], figures["labels"]) == ("curves", labels)
+    assert (figures["cons"] == 100) == (labels == "flicker 0.0")
+    assert "per_class" not in figures
 
 
 def test_the_quality_of_checkpoints_is_a_table_and_the_gain_of_a_memory_a_line():

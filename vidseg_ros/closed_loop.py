@@ -18,12 +18,16 @@ from vidseg_ros.engines import Engine
 from vidseg_ros.evaluation.scores import Scores
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID, LabelSet, translation
-from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
+from vidseg_ros.simulation.drive import DRIVE, Drive
+from vidseg_ros.simulation.drive_record import DriveRecord
 from vidseg_ros.simulation.seeding import seeded_rng
 from vidseg_ros.simulation.street_world import StreetWorldConfig, WorldFrame
 from vidseg_ros.stream import FrameStream
 
 Ids = NDArray[np.uint8]
+
+CHECKPOINT = "espnet_street"
+"""Shipped weights that know the street world."""
 
 KINDS = ("truth", "node", "delayed", "flicker")
 DELAY = 0.5  # s
@@ -58,17 +62,17 @@ class TrueLabels:
 
 
 class FlickeringLabels:
-    """The exact labels, but in each frame some blocks of the picture hold a class drawn by lot."""
+    """The exact labels, but in each frame a ``share`` of the blocks of the picture holds a class drawn by lot."""
 
     labels = CAMVID
 
-    def __init__(self, seed: int) -> None:
-        self._rng = seeded_rng(seed)
+    def __init__(self, seed: int, share: float = FLICKER) -> None:
+        self._rng, self._share = seeded_rng(seed), share
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Spoil the labels."""
         size = frame.labels.shape[::-1]
-        wrong = self._rng.random(BLOCKS[::-1]) < FLICKER
+        wrong = self._rng.random(BLOCKS[::-1]) < self._share
         classes = self._rng.integers(0, len(CAMVID), BLOCKS[::-1])
         spoilt, drawn = (
             cv2.resize(plane.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for plane in (wrong, classes)
@@ -80,7 +84,7 @@ class NetworkLabels:
     """What a network says, through the stream that the node runs."""
 
     def __init__(self, engine: Engine) -> None:
-        self.labels, self._stream = engine.labels, FrameStream(engine)
+        self.engine, self.labels, self._stream = engine, engine.labels, FrameStream(engine)
 
     def look(self, frame: WorldFrame) -> tuple[Ids, float] | None:
         """Segment the picture."""
@@ -119,8 +123,9 @@ def drive_by_labels(
         if (seen := source.look(frame)) is not None:
             at_wheel.see(*seen, speed)
             score.add(seen[0], np.take(known, frame.labels))
-        drive.step(at_wheel.decide(frame.stamp, speed))
-        record.add(drive)
+        control = at_wheel.decide(frame.stamp, speed)
+        drive.step(control)
+        record.add(drive, control)
         progress()
     return record.figures(drive) | score.report() | {"frames": score.frames}
 

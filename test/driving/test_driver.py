@@ -153,8 +153,65 @@ def test_time_that_runs_back_begins_afresh():
 
 def test_cityscapes_labels_drive_as_well():
     driver = Driver(CITYSCAPES, CAMERA)
-    driver.see(put(street(labels=CITYSCAPES), "bus", 10.0, 0.0, labels=CITYSCAPES), 0.0, 9.0)
-    assert driver.decide(0.0, 9.0).brake > 0.5
+    image = put(street(labels=CITYSCAPES), "bus", 10.0, 0.0, labels=CITYSCAPES)
+    assert see(driver, [image] * 4, 9.0).brake > 0.5
+
+
+def see(driver, images, speed):
+    """Drive on some images, ten a second; the last control."""
+    for index, image in enumerate(images):
+        driver.see(image, index / 10, speed)
+        control = driver.decide(index / 10, speed)
+    return control
+
+
+def test_one_image_stops_nobody_and_one_gap_hides_nobody():
+    free, blocked = street(), put(street(), "pedestrian", 8.0, 0.0, 0.5)
+    assert see(Driver(CAMVID, CAMERA), [free] * 6 + [blocked], 8.0).brake == 0
+    assert see(Driver(CAMVID, CAMERA), [free] * 6 + [blocked] * 2, 8.0).brake > 0.3
+    assert see(Driver(CAMVID, CAMERA), [blocked] * 6 + [free], 8.0).brake > 0.3
+
+
+def test_the_more_images_show_somebody_the_more_it_brakes():
+    def braking(share):
+        driver, brakes = Driver(CAMVID, CAMERA), []
+        lot = np.random.default_rng(0).random(200) < share
+        for index, wrong in enumerate(lot):
+            image = put(street(), "pedestrian", 8.0, 0.0, 0.5) if wrong else street()
+            driver.see(image, index / 10, 8.0)
+            brakes.append(driver.decide(index / 10, 8.0).brake)
+        return np.mean(brakes)
+
+    curve = [braking(share) for share in (0.0, 0.1, 0.25, 0.5, 1.0)]
+    assert curve == sorted(curve)
+    assert curve[0] == 0
+    assert 0 < curve[1] < 0.15 < curve[3] < 0.8 < curve[4]
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_wheel_and_pedals_take_their_time(rate):
+    config = DriverConfig(wheel_rate=rate, pedal_rate=2.0)
+    driver = Driver(CAMVID, CAMERA, config)
+    images = [street(3.5 if index % 2 else 0.0) for index in range(12)]  # the road jumps to and fro
+    controls = []
+    for index, image in enumerate(images):
+        driver.see(image, index / 10, 8.0)
+        controls.append(driver.decide(index / 10, 8.0))
+    wheel = np.asarray([control.steer * config.max_steer for control in controls])
+    pedals = np.asarray([(control.throttle, control.brake) for control in controls])
+    assert 0 < np.abs(np.diff(wheel)).max() <= rate / 10 + 1e-9
+    assert 0 < np.diff(pedals, axis=0).max() <= 0.2 + 1e-9
+
+
+def test_a_kerb_in_a_gap_before_a_parked_car_is_no_side_of_that_car():
+    finder = LaneFinder(CAMERA, ClassRoles.of(CAMVID), LANE)
+    image = street(half=4.0)
+    gap = (np.abs(LEFT + 4.4 + LANE) < 0.4) & np.isfinite(AHEAD)  # a strip of pavement, then cars
+    image[np.isfinite(AHEAD) & (LEFT < -4.8 - LANE) & (AHEAD > 8)] = CAMVID.id_of("car")
+    assert (image[gap] == PAVEMENT).mean() > 0.8
+    for _ in range(30):
+        middle = finder.find(image)
+    assert float(middle.left(np.asarray(15.0))) == pytest.approx(-LANE, abs=0.15)
 
 
 @given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60))), speed=st.floats(0, 30))
@@ -174,7 +231,7 @@ def test_pid_by_hand():
     assert pid.step(0.0, 0.5) == 0
 
 
-@pytest.mark.parametrize("name", ["cruise", "max_age", "wheelbase"])
+@pytest.mark.parametrize("name", ["cruise", "max_age", "wheelbase", "wheel_rate", "pedal_rate"])
 def test_bad_settings_are_refused(name):
     with pytest.raises(UserError, match=f"driver {name} is 0; it must be above 0"):
         DriverConfig(**{name: 0})

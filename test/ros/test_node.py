@@ -1,9 +1,6 @@
 """The node over DDS, with a client in a node of its own."""
 
-import sys
 import time
-import types
-from importlib.machinery import ModuleSpec
 
 import cv2
 import numpy as np
@@ -11,9 +8,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSDurabilityPolicy
 from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from test.conftest import CPU
@@ -295,33 +290,3 @@ def test_truncated_model_is_one_line(start, checkpoint_file, tmp_path, cut):
     node = start[0](activate=False, model=str(broken))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "truncated or not a safetensors file" in node._problem
-
-
-def test_label_info_is_latched_where_vision_msgs_is_installed(start, monkeypatch):
-    """vision_msgs is on no registry: its two messages are stood in for, and what would be published is looked at."""
-    published = []
-
-    class Message:
-        def __init__(self, **fields):
-            self.header = Header()
-            self.__dict__.update(fields)
-
-    fake = types.ModuleType("vision_msgs.msg")
-    fake.LabelInfo, fake.VisionClass = Message, Message
-    monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
-    monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake)
-    sys.modules["vision_msgs"].__spec__ = ModuleSpec("vision_msgs", None)
-    node = start[0](activate=False)
-    create = node.create_publisher
-    publisher = types.SimpleNamespace(publish=published.append)
-    monkeypatch.setattr(
-        node, "create_publisher",
-        lambda kind, topic, qos, **k: published.append((topic, qos.durability)) or publisher
-        if kind is Message else create(kind, topic, qos, **k),
-    )  # fmt: skip
-    destroy = node.destroy_publisher
-    monkeypatch.setattr(node, "destroy_publisher", lambda entity: entity is publisher or destroy(entity))
-    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    topic, message = published
-    assert topic == ("~/label_info", QoSDurabilityPolicy.TRANSIENT_LOCAL)
-    assert [(c.class_id, c.class_name) for c in message.class_map] == list(enumerate(CAMVID.names))

@@ -20,11 +20,13 @@ from vidseg_ros.cli.common import (
     require_writable_json,
     write_json,
 )
-from vidseg_ros.closed_loop import KINDS, drive_by_labels, label_source, street
+from vidseg_ros.closed_loop import CHECKPOINT, KINDS, drive_by_labels, label_source, street
+from vidseg_ros.driving.control import Control
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.errors import UserError
 from vidseg_ros.schema import camera_size, positive, whole
-from vidseg_ros.simulation.drive import DRIVE, Drive, DriveRecord
+from vidseg_ros.simulation.drive import DRIVE, Drive
+from vidseg_ros.simulation.drive_record import DriveRecord
 from vidseg_ros.simulation.street_world import WEATHERS, StreetWorldConfig
 
 SIZE = (DRIVE.width, DRIVE.height)
@@ -50,9 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--fps", type=positive("--fps"), default=DRIVE.fps, help=f"of the camera (default: {DRIVE.fps:.0f})"
     )
     parser.add_argument("--weather", default=DRIVE.weather, help=f"{', '.join(WEATHERS)} (default: {DRIVE.weather})")
-    parser.add_argument(
-        "--checkpoint", default="", help="network of --labels node (default: the weights of the package)"
-    )
+    parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"network of --labels node (default: {CHECKPOINT})")
     parser.add_argument(
         "--role", default="ego_vehicle", help="name of the vehicle on its topics (default: ego_vehicle)"
     )
@@ -103,13 +103,13 @@ def _over_ros(options: Namespace, config: StreetWorldConfig) -> dict[str, Any]:
     with Progress(console=CONSOLE, transient=True) as bar:
         task = bar.add_task("simulate", total=frames)
 
-        def progress() -> None:
-            record.add(drive)
+        def progress(control: Control) -> None:
+            record.add(drive, control)
             bar.advance(task)
 
         work(
             lambda: StreetSimulatorNode(drive, options.role, options.interface),
-            lambda rig: rig.run(frames, not options.realtime, progress),
+            lambda rig: rig.run(frames, not options.realtime, lambda: progress(rig.control)),
             [sys.argv[0]],
         )
     return record.figures(drive)

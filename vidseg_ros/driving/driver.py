@@ -1,11 +1,14 @@
 """Keeps a vehicle in its lane, and off whoever is in it, by label images alone.
 
 Nothing is planned and nothing predicted: what the labels show wrong or late shows in the driving. That is the purpose.
+Wheel and pedals move no faster than a hand and a foot, and one image alone stops nobody; so flicker shakes the vehicle
+the more, the more there is of it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +25,7 @@ from vidseg_ros.schema import require_positive
 
 STEERING = Gains(proportional=1.0, integral=0.05, derivative=0.12)  # of the curvature that leads back, 1/m
 PEDALS = Gains(proportional=0.5, integral=0.05, limit=0.2)  # of the speed, m/s
+WITNESSES = 3  # images of which most must show that somebody is in the way, or that nobody is
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,13 @@ class DriverConfig:
     gap: float = 5.0  # between the camera and where to stop, m
     braking: float = 3.0  # that is planned with, m/s^2
     cornering: float = 2.5  # sideways, m/s^2
+    wheel_rate: float = 0.5  # of the angle of the wheels, at most, rad/s
+    pedal_rate: float = 4.0  # at which a pedal is pressed, at most, 1/s
     max_age: float = 1.0  # of the last label image, s; then the vehicle stops
 
     def __post_init__(self) -> None:
-        positive = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "max_age")
+        positive = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "cornering")
+        positive += ("wheel_rate", "pedal_rate", "max_age")
         require_positive(**{f"driver {name}": getattr(self, name) for name in positive})
 
 
@@ -59,29 +66,29 @@ class Driver:
             Corridor(roles.people, config.people_half),
         )
         self._steering, self._pedals = Pid(STEERING), Pid(PEDALS)
-        self._seen: tuple[float, Middle, float] | None = None  # when, the road and how far it is free
-        self._angle, self._decided = 0.0, -math.inf
+        self.forget()
 
     def forget(self) -> None:
         """Begin afresh, as after a jump of time."""
         for part in (self._steering, self._pedals):
             part.reset()
         self._finder.forget()
-        self._seen, self._angle, self._decided = None, 0.0, -math.inf
+        self._seen: tuple[float, Middle, float] | None = None  # when, the road and how far it is free
+        self._ways: deque[float] = deque(maxlen=WITNESSES)  # how far from here it was free in the last images
+        self._wanted, self._decided = 0.0, -math.inf  # angle of the wheels, rad; when
+        self._angle, self._pedal = 0.0, 0.0  # of the wheels, rad; -1 full brake .. 1 full throttle
 
     def see(self, labels: NDArray[np.uint8], stamp: float, speed: float) -> None:
         """Take in a label image, uint8 (H, W), that is as old as ``stamp`` (s), at ``speed`` (m/s)."""
         if self._seen is not None and stamp < self._seen[0]:
             self.forget()
         elapsed = stamp - self._seen[0] if self._seen else 0.0
-        self._finder.move(speed * elapsed, speed * elapsed * math.tan(self._angle) / self.config.wheelbase)
+        gone = speed * elapsed
+        self._finder.move(gone, gone * math.tan(self._angle) / self.config.wheelbase)
         middle = self._finder.find(labels)
-        free = min(
-            free_distance(labels, self._camera, middle, self.config.lane, corridor) for corridor in self._corridors
-        )
-        self._seen = stamp, middle, free
+        self._seen = stamp, middle, self._free(labels, middle, gone)
         curvature = self._steering.step(self._curvature(middle, speed), elapsed)
-        self._angle = math.atan(curvature * self.config.wheelbase)
+        self._wanted = math.atan(curvature * self.config.wheelbase)
 
     def decide(self, now: float, speed: float) -> Control:
         """Controls at ``now`` (s) and ``speed`` (m/s): stop, where labels are missing for too long."""
@@ -91,7 +98,16 @@ class Driver:
         elapsed = max(now - self._decided, 0.0) if math.isfinite(self._decided) else 0.0
         self._decided = now
         pedal = self._pedals.step(self._target_speed(middle, free) - speed, elapsed)
-        return Control(-self._angle / self.config.max_steer, max(pedal, 0.0), max(-pedal, 0.0))
+        pressed = min(self._pedal, 0.0) if pedal < 0 else max(self._pedal, 0.0)  # the other pedal is let go at once
+        self._pedal = _towards(min(max(pedal, -1.0), 1.0), pressed, self.config.pedal_rate * elapsed)
+        self._angle = _towards(self._wanted, self._angle, self.config.wheel_rate * elapsed)
+        return Control(-self._angle / self.config.max_steer, max(self._pedal, 0.0), max(-self._pedal, 0.0))
+
+    def _free(self, labels: NDArray[np.uint8], middle: Middle, gone: float) -> float:
+        """How far (m) the way is free by most of the last images, ``gone`` metres after the one before."""
+        ways = [free_distance(labels, self._camera, middle, self.config.lane, corridor) for corridor in self._corridors]
+        self._ways = deque((*(way - gone for way in self._ways), min(ways)), WITNESSES)
+        return sorted(self._ways)[len(self._ways) // 2]
 
     def _curvature(self, middle: Middle, speed: float) -> float:
         """Curvature (1/m, to the left) of the arc from the rear axle to the point aimed at."""
@@ -106,3 +122,8 @@ class Driver:
         return min(
             self.config.cruise, math.sqrt(2 * self.config.braking * room), math.sqrt(self.config.cornering / bend)
         )
+
+
+def _towards(wanted: float, last: float, most: float) -> float:
+    """``wanted``, or as near to it as a step of ``most`` leads."""
+    return last + min(max(wanted - last, -most), most)

@@ -13,13 +13,14 @@ from vidseg_ros.driving.ground import GroundCamera, Reals
 
 NEAR, FAR, ROWS = 5.0, 24.0, 24  # m ahead; rows in which edges are looked for
 GATE = 1.2  # m by which an edge may miss what is expected, once the road is known
-SOFT = 0.3  # m from which a single edge counts for less
+SOFT = 0.3  # m from which a single edge counts for less, once the road is known
 EDGE = 0.5  # deviation of an edge, m
 FRINGE = 0.8  # m
 ROUNDS = 4
-# what is known before the first image, of a vehicle in its lane; its deviation; what may change between two images
+# what is known before the first image, of a vehicle that stands straight in its lane on a road of unknown width; its
+# deviation; what may change between two images
 START = (0.0, 0.0, 4.5, 2.0)
-UNSURE = np.asarray([0.4, 0.15, 0.006, 1.2, 0.4])
+UNSURE = np.asarray([0.15, 0.04, 0.006, 1.2, 0.4])
 DRIFT = np.asarray([0.15, 0.04, 0.0012, 0.05, 0.03])
 
 
@@ -68,11 +69,11 @@ class LaneFinder:
         """Middle line in a label image, uint8 (H, W)."""
         ahead, left, side, parked = self._edges(labels)
         design = np.stack([np.ones_like(ahead), ahead, ahead**2, side, -side * parked], 1)
-        spread = DRIFT if self._known else UNSURE
+        spread, soft, gate = (DRIFT, SOFT, GATE) if self._known else (UNSURE, 3 * SOFT, 3 * GATE)
         estimate = self._last
         for _ in range(ROUNDS):  # least squares that trust what misses the last estimate the less
             miss = np.abs(left - design @ estimate)
-            trust = SOFT**2 / (SOFT**2 + miss**2) * (miss < (GATE if self._known else 3 * GATE))
+            trust = soft**2 / (soft**2 + miss**2) * (miss < gate)
             weighted = design * trust[:, None] / EDGE**2
             system = weighted.T @ design + np.diag(spread**-2.0)
             estimate = np.linalg.solve(system, weighted.T @ left + self._last / spread**2)
@@ -103,7 +104,8 @@ class LaneFinder:
         """Yield the edges of the road about column ``start`` of one row of labels.
 
         What has no road ``below`` it hides the edge; so do people, and vehicles that come along the other lane. The
-        border of the image is no edge. Something narrow in front of a vehicle is taken for part of it.
+        border of the image is no edge. Something narrow in front of a vehicle may be part of it, or the kerb in the gap
+        before it, and is none either.
         """
         road, people, vehicles = self._roles.road, self._roles.people, self._roles.vehicles
         if not road[labels[start]]:
@@ -116,7 +118,9 @@ class LaneFinder:
                 continue
             stop = int(stops[place])
             beyond = labels[max(stop - fringe, 0) : stop + 1] if side > 0 else labels[stop : stop + fringe + 1]
-            parked = bool(vehicles[beyond].any())
+            parked = bool(vehicles[labels[stop]])
+            if vehicles[beyond].any() and not parked:
+                continue
             if road[below[stop]] and not people[labels[stop]] and not (parked and side * self._lane < 0):
                 left = self._camera.left(np.asarray(stop + side / 2), np.asarray(ahead))
                 yield ahead, float(left), float(side), float(parked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from vidseg_ros.simulation.road import TIGHTEST
 from vidseg_ros.simulation.street import LANE
 from vidseg_ros.simulation.street_model import Surroundings
 from vidseg_ros.simulation.street_world import Pose, StreetWorld, StreetWorldConfig, WorldFrame
-from vidseg_ros.simulation.vehicle import CAMERA_AHEAD, LENGTH, Vehicle, overlaps
+from vidseg_ros.simulation.vehicle import CAMERA_AHEAD, LENGTH, OVERHANG, Vehicle, overlaps
 
 Box = tuple[float, float, float, float]
 
@@ -91,6 +90,14 @@ class Drive:
         hit = overlaps(np.asarray(self.vehicle.outline()), np.asarray([obstacle.box for obstacle in obstacles]))
         return [obstacle for obstacle, touched in zip(obstacles, hit.tolist(), strict=True) if touched]
 
+    def in_the_way(self, within: float, half: float) -> bool:
+        """Whether anybody is ``within`` metres ahead of the vehicle and ``half`` m about the middle of its lane."""
+        front, _ = self.vehicle.point(LENGTH - OVERHANG)
+        around = self.world.surroundings(front, self.time)
+        boxes = np.asarray([obstacle.box for obstacle in _travellers(around, self.time)]).reshape(-1, 4)
+        ahead = (boxes[:, 2] > front) & (boxes[:, 0] < front + within)
+        return bool((ahead & (boxes[:, 3] > self.lane - half) & (boxes[:, 1] < self.lane + half)).any())
+
     def _pose(self) -> Pose:
         drawn = self.world.drive(self.vehicle.along / self.world.config.speed)  # the bumps of the road
         x, y = self.vehicle.point(CAMERA_AHEAD)
@@ -100,35 +107,14 @@ class Drive:
         """What stands or moves near the vehicle."""
         x, _ = self.vehicle.point(0.0)
         around = self.world.surroundings(x, self.time)
-        moved = around.places(self.time)
-        standing = _standing(around, x - LENGTH, x + LENGTH)
-        return standing + [
-            Obstacle(int(t.polygons.label[0]), _box(t.polygons.footprint[0] + np.tile(place, 2)), (t.start, t.phase))
-            for t, place in zip(around.travellers, moved, strict=True)
-        ]
+        return _standing(around, x - LENGTH, x + LENGTH) + _travellers(around, self.time)
 
 
-class DriveRecord:
-    """How a drive went, by a look after each step."""
-
-    def __init__(self) -> None:
-        self._errors: list[float] = []
-        self._in_lane: list[bool] = []
-
-    def add(self, drive: Drive) -> None:
-        """Look at where the vehicle is."""
-        self._errors.append(abs(drive.cross_track))
-        self._in_lane.append(drive.in_lane)
-
-    def figures(self, drive: Drive) -> dict[str, Any]:
-        """The figures: metres, percent of the time wholly in the lane, and how many things were hit."""
-        errors = self._errors or [0.0]
-        return {
-            "completed_m": round(drive.vehicle.along, 2),
-            "cross_track_m": {f"p{p}": round(float(np.percentile(errors, p)), 3) for p in (50, 95)},
-            "in_lane": round(100 * float(np.mean(self._in_lane or [True])), 2),
-            "collisions": drive.collisions,
-        }
+def _travellers(around: Surroundings, time: float) -> list[Obstacle]:
+    return [
+        Obstacle(int(t.polygons.label[0]), _box(t.polygons.footprint[0] + np.tile(place, 2)), (t.start, t.phase))
+        for t, place in zip(around.travellers, around.places(time), strict=True)
+    ]
 
 
 def _standing(around: Surroundings, low: float, high: float) -> list[Obstacle]:

@@ -1,0 +1,199 @@
+"""docs/driving.md and docs/driving.png, from the figures of drive_figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEMPLATE, PAGE, CHART = DOCS / "driving.in.md", DOCS / "driving.md", DOCS / "driving.png"
+DRAWS, BOUNDS = 2000, (2.5, 97.5)
+Drive = Mapping[str, Any]
+Key = tuple[str, float]  # condition and frames a second
+
+COLUMNS: dict[str, tuple[Callable[[Drive], float], str]] = {
+    "cross-track p50, m": (lambda drive: drive["cross_track_m"]["p50"], ".2f"),
+    "p95, m": (lambda drive: drive["cross_track_m"]["p95"], ".2f"),
+    "lateral jerk, m/s³": (lambda drive: drive["lateral_jerk"], ".2f"),
+    "longitudinal jerk, m/s³": (lambda drive: drive["longitudinal_jerk"], ".2f"),
+    "false brakings": (lambda drive: drive["false_brakings"], ".1f"),
+    "way, m": (lambda drive: drive["completed_m"], ".0f"),
+    "Cons, %": (lambda drive: drive["cons"], ".2f"),
+}
+HIGHER_IS_BETTER = ("way, m", "Cons, %")
+
+
+def without_fault(drive: Drive) -> bool:
+    """Whether the vehicle stayed in its lane and hit nobody."""
+    return bool(drive["in_lane"] == 100 and not drive["collisions"])
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of paired differences, and its bounds by the bootstrap over streets (Efron 1979)."""
+    values = np.asarray(differences, np.float64)
+    draws = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
+    low, high = np.percentile(values[draws].mean(1), BOUNDS)
+    return float(values.mean()), float(low), float(high)
+
+
+def select(drives: Sequence[Drive], **wanted: Any) -> list[Drive]:
+    """The drives of some values, by street."""
+    found = [drive for drive in drives if all(drive[name] == value for name, value in wanted.items())]
+    return sorted(found, key=lambda drive: drive["seed"])
+
+
+def lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; all columns but the first are numbers."""
+    head = [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
+    return "\n".join(head + [f"| {' | '.join(map(str, row))} |" for row in rows])
+
+
+def row(name: str, drives: Sequence[Drive]) -> list[str]:
+    """Streets without a fault, and means over streets."""
+    means = [format(float(np.mean([take(drive) for drive in drives])), form) for take, form in COLUMNS.values()]
+    return [name, f"{sum(map(without_fault, drives))} of {len(drives)}", *means]
+
+
+def streets(drives: Sequence[Drive], part: str) -> str:
+    """The table of a part, one row for each kind of labels."""
+    chosen = select(drives, part=part)
+    names = dict.fromkeys(drive["labels"] for drive in chosen)
+    return lines(["labels", "without a fault", *COLUMNS], [row(n, select(chosen, labels=n)) for n in names])
+
+
+def keys(study: Sequence[Drive]) -> list[Key]:
+    """Conditions in the order in which they were driven."""
+    return list(dict.fromkeys((drive["condition"], drive["fps"]) for drive in sorted(study, key=lambda d: d["fps"])))
+
+
+def paired(study: Sequence[Drive]) -> list[Drive]:
+    """What was driven on those streets alone that everybody drove under the same conditions."""
+    names = {drive["labels"] for drive in study}
+
+    def complete(drive: Drive) -> bool:
+        same = select(study, seed=drive["seed"], condition=drive["condition"], fps=drive["fps"])
+        return {other["labels"] for other in same} == names
+
+    return [drive for drive in study if complete(drive)]
+
+
+def conditions(study: Sequence[Drive]) -> str:
+    """One table of all conditions."""
+    rows = [
+        [f"{condition}, {fps:g} Hz", *row(name, select(study, labels=name, condition=condition, fps=fps))]
+        for condition, fps in keys(study)
+        for name in dict.fromkeys(drive["labels"] for drive in study)
+    ]
+    return lines(["condition", "labels", "without a fault", *COLUMNS], rows)
+
+
+def gains(study: Sequence[Drive]) -> str:
+    """What each memory changes against the first one, over all streets and conditions, with intervals over streets."""
+    first, *others = dict.fromkeys(drive["labels"] for drive in study)
+    rows: list[list[str]] = []
+    for name in others:
+        cells = []
+        for take, form in COLUMNS.values():
+            mean, low, high = interval(_differences(study, take, first, name))
+            sure = "**" if low > 0 or high < 0 else ""
+            cells.append(f"{sure}{mean:+{form}}{sure} [{low:+{form}}, {high:+{form}}]")
+        rows.append([name, *cells])
+    return lines([f"minus {first}", *COLUMNS], rows)
+
+
+def verdict(study: Sequence[Drive]) -> str:
+    """Say in which figures a memory is surely better than the first one, or worse."""
+    first, *others = dict.fromkeys(drive["labels"] for drive in study)
+    found: dict[str, list[str]] = {"better": [], "worse": []}
+    for name in others:
+        for column, (take, _) in COLUMNS.items():
+            _, low, high = interval(_differences(study, take, first, name))
+            if low > 0 or high < 0:
+                good = (low > 0) == (column in HIGHER_IS_BETTER)
+                found["better" if good else "worse"].append(f"{column.split(',', 1)[0]} ({name})")
+    said = [f"Surely {word} than {first}: {'; '.join(names)}." for word, names in found.items() if names]
+    return " ".join(said) or "No figure tells them apart: on these streets consistency does not pay at the wheel."
+
+
+def _differences(study: Sequence[Drive], take: Callable[[Drive], float], first: str, name: str) -> list[float]:
+    """One difference for each street, the mean of its conditions."""
+
+    def mean(labels: str, seed: int) -> float:
+        return float(np.mean([take(drive) for drive in select(study, labels=labels, seed=seed)]))
+
+    seeds = sorted({drive["seed"] for drive in study})
+    return [mean(name, seed) - mean(first, seed) for seed in seeds]
+
+
+def curve(drives: Sequence[Drive], kind: str) -> dict[float, list[Drive]]:
+    """Drives by true labels by how much they flicker, or how late they come."""
+    found: dict[float, list[Drive]] = {}
+    for drive in select(drives, part="curves"):
+        name, _, amount = drive["labels"].partition(" ")
+        if name == kind:
+            found.setdefault(float(amount), []).append(drive)
+    return dict(sorted(found.items()))
+
+
+def curves(drives: Sequence[Drive], kind: str, unit: str) -> str:
+    """The table of a curve."""
+    rows = [row(f"{amount:g}", found) for amount, found in curve(drives, kind).items()]
+    return lines([unit, "without a fault", *COLUMNS], rows)
+
+
+def draw(drives: Sequence[Drive]) -> None:
+    """Draw both curves, and what each memory shakes and brakes."""
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    panels = figure.subplots(2, 2)
+    for axes, kind, label in zip(panels[0], ("flicker", "delay"), ("share of blocks wrong", "s late"), strict=True):
+        _draw_curve(axes, curve(drives, kind), f"true labels: {kind}", label)
+    study = paired(select(drives, part="study"))
+    for axes, column in zip(panels[1], ("lateral jerk, m/s³", "false brakings"), strict=True):
+        _draw_bars(axes, study, column)
+    figure.savefig(CHART, dpi=110)
+
+
+def _draw_curve(axes: Any, points: Mapping[float, Sequence[Drive]], title: str, label: str) -> None:
+    shares = [100 * np.mean([without_fault(drive) for drive in drives]) for drives in points.values()]
+    ways = [np.mean([drive["completed_m"] for drive in drives]) for drives in points.values()]
+    axes.plot(list(points), ways, marker="o", label="way, m")
+    axes.plot(list(points), shares, marker="s", label="streets without a fault, %")
+    axes.set(xlabel=label, ylim=(0, None), title=title)
+    axes.legend(fontsize=8)
+
+
+def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
+    names = list(dict.fromkeys(drive["labels"] for drive in study))
+    places, take = np.arange(len(keys(study))), COLUMNS[column][0]
+    for number, name in enumerate(names):
+        chosen = [select(study, labels=name, condition=condition, fps=fps) for condition, fps in keys(study)]
+        heights = [np.mean([take(drive) for drive in drives]) for drives in chosen]
+        axes.bar(places + 0.2 * (number - (len(names) - 1) / 2), heights, 0.2, label=name)
+    axes.set_xticks(places, [f"{condition}\n{fps:g} Hz" for condition, fps in keys(study)], fontsize=8)
+    axes.set(ylabel=column)
+    axes.legend(fontsize=7)
+
+
+def write(drives: Sequence[Drive]) -> None:
+    """Fill the template, and draw the chart."""
+    study = paired(select(drives, part="study"))
+    parts = {
+        "streets": streets(drives, "streets"),
+        "sealed": streets(drives, "sealed"),
+        "foreign": streets(drives, "foreign"),
+        "conditions": conditions(study),
+        "gains": gains(study),
+        "flicker": curves(drives, "flicker", "share of blocks wrong"),
+        "delay": curves(drives, "delay", "delay, s"),
+        "verdict": verdict(study),
+        "study streets": str(len({drive["seed"] for drive in study})),
+    }
+    page = TEMPLATE.read_text()
+    for name, text in parts.items():
+        page = page.replace(f"{{{{{name}}}}}", text)
+    PAGE.write_text(page)
+    draw(drives)
