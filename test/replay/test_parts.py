@@ -60,15 +60,15 @@ def blocks(truth, predicted):
 def test_blocks_add_up_to_the_whole():
     """Counts taken frame by frame, joined and stored, give the figures of accumulators that saw all."""
     truth, predicted = predictions(0, frames=MAX_BLOCKS + 45)
-    course, parts = Blocks(), blocks(truth, predicted)
+    kept, parts = Blocks(), blocks(truth, predicted)
     for number, counts in enumerate(parts):
-        course.add(number / 15, counts)
-    assert (course.length, len(course.counts)) == (2, -(-(MAX_BLOCKS + 45) // 2))
-    assert course.starts == [2 * i / 15 for i in range(len(course.counts))]
+        kept.add(number / 15, counts)
+    assert (kept.length, len(kept.counts)) == (2, -(-(MAX_BLOCKS + 45) // 2))
+    assert kept.starts == [2 * i / 15 for i in range(len(kept.counts))]
     whole = VideoScores(CAMVID)
     list(feed(whole, truth, predicted))
     expected = whole.report()
-    stored = [from_json(to_json(counts), CAMVID) for counts in course.counts]
+    stored = [from_json(to_json(counts), CAMVID) for counts in kept.counts]
     found = report_of(total(stored), CAMVID)
     assert {name: found[name] for name in expected} == expected
     changed = np.mean(predicted[1:] != predicted[:-1])
@@ -103,10 +103,10 @@ def test_a_real_difference_is_found_and_chance_is_not(monkeypatch):
 
 def test_recordings_are_the_units_where_there_are_enough(monkeypatch):
     monkeypatch.setattr(compare_module, "RESAMPLES", 50)
-    courses = [blocks(*predictions(seed, frames=4)) for seed in range(6)]
-    comparison = compare([courses], CAMVID)
+    recordings = [blocks(*predictions(seed, frames=4)) for seed in range(6)]
+    comparison = compare([recordings], CAMVID)
     assert (comparison.units, comparison.cut) == (6, False)
-    assert comparison == compare([courses], CAMVID), "the seed is fixed"
+    assert comparison == compare([recordings], CAMVID), "the seed is fixed"
 
 
 def test_a_few_frames_prove_nothing(monkeypatch):
