@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -10,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from vidseg_ros import benchmark
-from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds
+from vidseg_ros.benchmark import Case, compare, machine, machine_floor, multiply_adds
 from vidseg_ros.cli.main import main
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 
-PACKAGE = Path(benchmark.__file__).parent
+PACKAGE = Path(benchmark.__file__).parents[1]
 KEYS = {
     "engine",
     "code",
@@ -68,26 +67,22 @@ def test_waiting_threads_spin_shortly_unless_told(given, expected):
 
 def test_the_reference_is_not_tuned(checkpoint_file, monkeypatch):
     """Each process of the race sees the environment that it was started with."""
-    seen = []
-    start = multiprocessing.get_context("spawn").Process.start
+    seen, popen = [], subprocess.Popen
     monkeypatch.setattr(
-        multiprocessing.get_context("spawn").Process,
-        "start",
-        lambda self: (seen.append(os.environ["GOMP_SPINCOUNT"]), start(self))[1],
+        subprocess,
+        "Popen",
+        lambda *words, env, **options: (seen.append(env["GOMP_SPINCOUNT"]), popen(*words, env=env, **options))[1],
     )
     tuned = Case(str(checkpoint_file), EngineConfig("torch", "cpu"), (96, 64))
     compare([replace(tuned, reference=True), tuned], 1, 1)
     assert seen == ["300000", os.environ["GOMP_SPINCOUNT"]]
-    with benchmark.environment({"VIDSEG_NEW": "1"}):
-        assert os.environ["VIDSEG_NEW"] == "1"
-    assert "VIDSEG_NEW" not in os.environ
 
 
 def test_another_checkout_and_exported_files_run_beside(checkpoint_file, tmp_path):
     """The other checkout is a copy that reports a memory of its own."""
     other = tmp_path / "other"
     shutil.copytree(PACKAGE, other / "vidseg_ros", ignore=shutil.ignore_patterns("__pycache__", "weights"))
-    code = other / "vidseg_ros" / "benchmark.py"
+    code = other / "vidseg_ros" / "benchmark" / "serving.py"
     code.write_text(code.read_text().replace("return int(line.split()[1]) / 1024", "return 7.0"))
     file = tmp_path / "x.xml"
     assert main(["export", str(checkpoint_file), str(file), "--format", "openvino", "--size", "96x64"]) == 0
@@ -100,12 +95,74 @@ def test_another_checkout_and_exported_files_run_beside(checkpoint_file, tmp_pat
     assert min(r["label_agreement"] for r in results) > 99.9
 
 
+OLDER = """
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    engine: str = "auto"
+    device: str = "auto"
+    hysteresis: float = 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    checkpoint: str
+    config: EngineConfig
+    size: tuple[int, int]
+
+
+def _serve(pipe, case):
+    assert case == Case(case.checkpoint, EngineConfig("torch", "cpu"), (96, 64))
+    pipe.send(np.zeros((20, 64, 96), np.uint8))
+    while steps := pipe.recv():
+        pipe.send([2.0] * steps)
+    pipe.send(5.0)
+"""
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A checkout of before cameras, threads, precisions and memories, with one file for the benchmark."""
+    package = tmp_path / "older" / "vidseg_ros"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "errors.py").write_text("class UserError(Exception): pass\n")
+    (package / "benchmark.py").write_text(OLDER)
+    return package.parent
+
+
+def test_an_older_checkout_runs_with_what_it_knows(checkpoint_file, older, tmp_path):
+    words = ("--engines", "torch", "--against", older, "--sizes", "96x64", "--rounds", 2, "--steps", 3)
+    assert run(checkpoint_file, *words, "--json", tmp_path / "figures.json") == 0
+    *_, theirs = json.loads((tmp_path / "figures.json").read_text())["results"]
+    assert (theirs["code"], theirs["ms_p50"], theirs["peak_rss_mb"]) == (str(older), 2.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        (["--memory", "off"], "'config.memory' (here 'off')"),
+        (["--cameras", "2"], "'cameras' (here 2)"),
+        (["--threads", "1"], "'config.threads' (here 1)"),
+    ],
+)
+def test_what_an_older_checkout_does_not_know_is_named(checkpoint_file, older, words, unknown, capsys):
+    common = ("--engines", "torch", "--against", older, "--sizes", "96x64", "--rounds", 1, "--steps", 1)
+    assert run(checkpoint_file, *common, *words) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"knows no {unknown}; leave it out, or name a newer checkout" in told and str(older) in told
+
+
 def test_multiply_adds_are_those_of_the_convolutions(checkpoint_file, monkeypatch):
     """Twice the pixels, twice the work."""
     small, large = (multiply_adds(str(checkpoint_file), size) for size in ((96, 64), (192, 64)))
     assert large == pytest.approx(2 * small)
-    monkeypatch.setattr(benchmark, "PRODUCT", 64)
-    monkeypatch.setattr(benchmark, "COPY_MB", 1)
+    monkeypatch.setattr(machine, "PRODUCT", 64)
+    monkeypatch.setattr(machine, "COPY_MB", 1)
     assert min(machine_floor().values()) > 0
 
 

@@ -14,7 +14,7 @@ from vidseg_ros.data import Clip
 from vidseg_ros.data.camera_motion import path_flow, still_camera
 from vidseg_ros.data.camvid import camvid_frames
 from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
-from vidseg_ros.data.mixture import ClipDataset, Stills, Street, Windows, estimated_flow, open_source
+from vidseg_ros.data.mixture import ClipDataset, Stills, StreetDrives, Windows, estimated_flow, open_source
 from vidseg_ros.data.occluders import Occluder
 from vidseg_ros.data.stills import still_to_clip
 from vidseg_ros.data.synthetic import street_clip
@@ -127,7 +127,7 @@ def film(tmp_path):
 def test_asking_for_flow_changes_nothing_else(film, length):
     config = replace(AugmentationConfig(), occluders=0.5)
     sources = [open_source(SourceConfig(name), length, SIZE, CAMVID, config) for name in (film, "street")]
-    assert [type(source) for source in sources] == [Stills, Street]
+    assert [type(source) for source in sources] == [Stills, StreetDrives]
     plain, knowing = ClipDataset(sources, (2, 1), (0,)), ClipDataset(sources, (2, 1), (0,), flow=True)
     for number in range(12):
         (frames, labels), (same_frames, same_labels, flow) = plain[number], knowing[number]

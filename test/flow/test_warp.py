@@ -114,7 +114,7 @@ def test_bad_settings_are_named():
 
 def test_labels_agree_along_the_flow():
     now = torch.arange(12, dtype=torch.uint8).view(3, 4)
-    flow = torch.tensor([1.0, 0.0]).expand(3, 4, 2)
+    flow = torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, 3, 4)
     other = now.roll(1, 1)  # everything moved one to the right
     assert torch.equal(follow(other, flow)[:, :3], now[:, :3])
     assert Motion(flow, torch.ones(3, 4, dtype=torch.bool)).agree(now, other)[:, :3].all()

@@ -1,4 +1,4 @@
-"""Labels judged while they come, against a replay's course and against plain counting."""
+"""Labels judged while they come, against a replay and against plain counting."""
 
 import json
 from itertools import pairwise

@@ -29,7 +29,7 @@ from vidseg_ros.labels import CAMVID, CITYSCAPES, IGNORE
 from vidseg_ros.replay.charts import bar_chart, line_chart
 from vidseg_ros.replay.ground_truth import LabelFolder, Reading, open_truth
 
-STILL = Motion(torch.zeros(4, 6, 2), torch.ones(4, 6, dtype=torch.bool))
+STILL = Motion(torch.zeros(2, 4, 6), torch.ones(4, 6, dtype=torch.bool))
 
 
 def predictions(seed, frames=40, errors=0.2):
@@ -60,15 +60,15 @@ def blocks(truth, predicted):
 def test_blocks_add_up_to_the_whole():
     """Counts taken frame by frame, joined and stored, give the figures of accumulators that saw all."""
     truth, predicted = predictions(0, frames=MAX_BLOCKS + 45)
-    course, parts = Blocks(), blocks(truth, predicted)
+    kept, parts = Blocks(), blocks(truth, predicted)
     for number, counts in enumerate(parts):
-        course.add(number / 15, counts)
-    assert (course.length, len(course.counts)) == (2, -(-(MAX_BLOCKS + 45) // 2))
-    assert course.starts == [2 * i / 15 for i in range(len(course.counts))]
+        kept.add(number / 15, counts)
+    assert (kept.length, len(kept.counts)) == (2, -(-(MAX_BLOCKS + 45) // 2))
+    assert kept.starts == [2 * i / 15 for i in range(len(kept.counts))]
     whole = VideoScores(CAMVID)
     list(feed(whole, truth, predicted))
     expected = whole.report()
-    stored = [from_json(to_json(counts), CAMVID) for counts in course.counts]
+    stored = [from_json(to_json(counts), CAMVID) for counts in kept.counts]
     found = report_of(total(stored), CAMVID)
     assert {name: found[name] for name in expected} == expected
     changed = np.mean(predicted[1:] != predicted[:-1])
@@ -103,10 +103,10 @@ def test_a_real_difference_is_found_and_chance_is_not(monkeypatch):
 
 def test_recordings_are_the_units_where_there_are_enough(monkeypatch):
     monkeypatch.setattr(compare_module, "RESAMPLES", 50)
-    courses = [blocks(*predictions(seed, frames=4)) for seed in range(6)]
-    comparison = compare([courses], CAMVID)
+    recordings = [blocks(*predictions(seed, frames=4)) for seed in range(6)]
+    comparison = compare([recordings], CAMVID)
     assert (comparison.units, comparison.cut) == (6, False)
-    assert comparison == compare([courses], CAMVID), "the seed is fixed"
+    assert comparison == compare([recordings], CAMVID), "the seed is fixed"
 
 
 def test_a_few_frames_prove_nothing(monkeypatch):
@@ -197,7 +197,7 @@ def segmented(labels, truth=None):
 def test_inconsistency_is_figure_three_of_the_paper():
     """With truth: a change is free where the truth changes or is unknown. Without: where the flow cannot see."""
     before, now = segmented([[0, 0, 0, 0]], [[0, 0, 0, 0]]), segmented([[0, 1, 1, 1]], [[0, 0, 1, IGNORE]])
-    still = Motion(torch.zeros(1, 4, 2), torch.tensor([[True, True, False, True]]))
+    still = Motion(torch.zeros(2, 1, 4), torch.tensor([[True, True, False, True]]))
     changed, free = inconsistency(before, now, still)
     assert (changed.tolist(), free.tolist()) == ([[False, True, True, True]], [[False, False, True, True]])
     changed, free = inconsistency(segmented([[0, 0, 0, 0]]), segmented([[0, 1, 1, 1]]), still)
@@ -206,7 +206,7 @@ def test_inconsistency_is_figure_three_of_the_paper():
 
 def test_labels_that_move_with_the_picture_are_consistent():
     before, now = segmented([[0, 1, 2, 3]]), segmented([[9, 0, 1, 2]])
-    flow = torch.tensor([1.0, 0.0]).expand(1, 4, 2)
+    flow = torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, 1, 4)
     changed, free = inconsistency(before, now, Motion(flow, visible(flow, -flow)))
     assert not (changed & ~free).any()
 
@@ -215,7 +215,7 @@ def test_the_worst_moments_are_kept_and_lie_apart():
     random = np.random.default_rng(0)
     shares = random.permutation(200) / 200
     worst = WorstFrames()
-    still = Motion(torch.zeros(1, 200, 2), torch.ones(1, 200, dtype=torch.bool))
+    still = Motion(torch.zeros(2, 1, 200), torch.ones(1, 200, dtype=torch.bool))
     for frame, share in enumerate(shares):
         now = (np.arange(200) < round(200 * share)).astype(np.uint8)[None]
         worst.consider(frame, frame / 15, segmented(np.zeros((1, 200))), segmented(now), still)

@@ -28,6 +28,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.schema import THREADS, image_size, positive, whole
 
 CAMERAS = 1024  # at most
+BENCHMARKS = ("benchmark", "benchmark.py")  # of checkouts since 0.1, and of older ones
 ENGINES = "torch,openvino,openvino:bf16"
 EXAMPLE = "vidseg benchmark --engines torch,openvino,openvino:bf16 --sizes 1024x512 --json figures.json"
 
@@ -92,7 +93,7 @@ def _node(options: Namespace) -> dict[str, Any]:
 
 def _engines(options: Namespace) -> dict[str, Any]:
     """Time engines against the reference."""
-    if options.against and not (options.against / "vidseg_ros" / "benchmark.py").is_file():
+    if options.against and not any((options.against / "vidseg_ros" / name).exists() for name in BENCHMARKS):
         raise UserError(f"--against '{options.against}' is no checkout of vidseg_ros; name its top folder")
     races = [_race(options, size, cameras) for size, cameras in product(options.sizes, options.cameras)]
     figures: dict[str, Any] = {"floor": machine_floor(), "gmacs": {}, "floor_ms": {}, "results": []}

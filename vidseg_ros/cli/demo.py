@@ -84,21 +84,21 @@ def main(options: Namespace) -> None:
 def _play(options: Namespace) -> dict[str, Any]:
     """Start the node, play the source to it, and return the figures."""
     # imported here: `vidseg` works without ROS
-    from vidseg_ros.ros.harness.demo import NAMESPACE, Recorder  # noqa: PLC0415
+    from vidseg_ros.ros.harness.demo import NAMESPACE, AnswerRecorder  # noqa: PLC0415
     from vidseg_ros.ros.harness.player import Player, play  # noqa: PLC0415
     from vidseg_ros.ros.harness.process import running_node  # noqa: PLC0415
-    from vidseg_ros.ros.harness.sources import first, open_source, repeat, street_source  # noqa: PLC0415
+    from vidseg_ros.ros.harness.sources import first, open_messages, repeat, street_source  # noqa: PLC0415
 
     if options.input is None:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
     else:
-        laps = (open_source(options.input, options.fps, options.topic) for _ in range(options.loops))
+        laps = (open_messages(options.input, options.fps, options.topic) for _ in range(options.loops))
         source = repeat([first(lap, options.frames) for lap in laps])
     namespace = f"{NAMESPACE}_{os.getpid()}"
     parameters = asdict(engine_config(options)) | {"model": options.checkpoint}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
     with running_node(namespace, parameters, options.output / "node.log") as process:
-        recorder = Recorder(namespace, source.fps, options.output)
+        recorder = AnswerRecorder(namespace, source.fps, options.output)
         with recorder, Progress(console=CONSOLE, transient=True) as bar:
             task = bar.add_task("play", total=source.count)
             player = Player(namespace, source, recorder)

@@ -67,7 +67,7 @@ def _read(frame: StoredFrame) -> Clip:
     return frame.read()
 
 
-class Street:
+class StreetDrives:
     """Drives through the street world, a new street each time."""
 
     def __init__(self, length: int, size: tuple[int, int], labels: LabelSet) -> None:
@@ -93,7 +93,7 @@ def open_source(
     Raises UserError where it has no frame that counts or is too short.
     """
     if config.source == STREET:
-        return Street(length, size, labels)
+        return StreetDrives(length, size, labels)
     written = find_label_set(config.labels)
     if config.unlabelled:
         frames = open_video(config.source, labels, written, config.fps)

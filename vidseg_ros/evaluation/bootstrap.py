@@ -51,23 +51,23 @@ class Comparison:
     cut: bool  # whether recordings were cut into blocks
 
 
-def compare(courses: Sequence[RecordingCounts], labels: LabelSet) -> Comparison:
+def compare(checkpoints: Sequence[RecordingCounts], labels: LabelSet) -> Comparison:
     """Resample what one or two checkpoints did on the same recordings, paired; the same input gives the same result."""
-    units = [_units(course) for course in courses]
+    units = [_units(recordings) for recordings in checkpoints]
     draws = np.random.default_rng(SEED).multinomial(len(units[0]), np.full(len(units[0]), 1 / len(units[0])), RESAMPLES)
     values = [_values(unit, draws, labels) for unit in units]
     difference = values[1] - values[0] if len(values) > 1 else np.full_like(values[0], np.nan)
     intervals = [_intervals(value, len(units[0]) >= FEW) for value in (*values, difference)]
-    return Comparison(intervals[:-1], intervals[-1], len(units[0]), len(courses[0]) < FEW)
+    return Comparison(intervals[:-1], intervals[-1], len(units[0]), len(checkpoints[0]) < FEW)
 
 
-def _units(course: RecordingCounts) -> list[Counts]:
+def _units(recordings: RecordingCounts) -> list[Counts]:
     """Counts of what is drawn: recordings, or pieces of them where there are few."""
-    if len(course) >= FEW:
-        return [total(blocks) for blocks in course]
-    pieces = -(-UNITS // len(course))
-    cuts = (np.array_split(np.arange(len(blocks)), min(pieces, len(blocks))) for blocks in course)
-    return [total([blocks[i] for i in cut]) for blocks, parts in zip(course, cuts, strict=True) for cut in parts]
+    if len(recordings) >= FEW:
+        return [total(blocks) for blocks in recordings]
+    pieces = -(-UNITS // len(recordings))
+    cuts = (np.array_split(np.arange(len(blocks)), min(pieces, len(blocks))) for blocks in recordings)
+    return [total([blocks[i] for i in cut]) for blocks, parts in zip(recordings, cuts, strict=True) for cut in parts]
 
 
 def _values(units: Sequence[Counts], draws: NDArray[np.int64], labels: LabelSet) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What one checkpoint did over the course of one recording."""
+"""What one checkpoint did on one recording."""
 
 from __future__ import annotations
 

@@ -10,39 +10,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidseg_ros.flow.estimator import DISFlow, FlowConfig
+from vidseg_ros.flow.warp import inside, places
 
 MEDIUM = FlowConfig(preset="medium")  # of metrics and pseudo labels, where accuracy counts and time does not
 
 
 def estimate_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tensor:
-    """Where each pixel of ``first`` lies in ``second``, RGB uint8 (H, W, 3): (dx, dy) in pixels, float32 (H, W, 2)."""
-    return torch.from_numpy(DISFlow(MEDIUM)(first, second)).permute(1, 2, 0)
-
-
-def destinations(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return columns and rows, float32 (H, W), that the pixels move to, and whether they stay inside, bool (H, W)."""
-    height, width = flow.shape[:2]
-    columns = torch.arange(width, device=flow.device) + flow[..., 0]
-    rows = torch.arange(height, device=flow.device)[:, None] + flow[..., 1]
-    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return columns, rows, inside
+    """Where each pixel of ``first`` lies in ``second``, RGB uint8 (H, W, 3): (dx, dy) in pixels, float32 (2, H, W)."""
+    return torch.from_numpy(DISFlow(MEDIUM)(first, second))
 
 
 def sample(plane: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
-    """Read ``plane`` (H, W, ...) bilinearly at places of one shape; beyond its edges stands the nearest pixel.
+    """Read ``plane`` (..., H, W) bilinearly at places of one shape; beyond its edges stands the nearest pixel.
 
-    Neighbours of one value give exactly that value. Returns float32 (shape of the places, ...).
+    Neighbours of one value give exactly that value. Returns float32 (..., shape of the places).
     """
-    height, width = plane.shape[:2]
+    height, width = plane.shape[-2:]
     columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
     left, top = columns.floor().long(), rows.floor().long()
     right, below = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     across, down = columns - left, rows - top
-    if plane.ndim > 2:
-        across, down = across[..., None], down[..., None]
     plane = plane.float()
-    upper = plane[top, left] + across * (plane[top, right] - plane[top, left])
-    lower = plane[below, left] + across * (plane[below, right] - plane[below, left])
+    upper = plane[..., top, left] + across * (plane[..., top, right] - plane[..., top, left])
+    lower = plane[..., below, left] + across * (plane[..., below, right] - plane[..., below, left])
     return upper + down * (lower - upper)
 
 
@@ -55,35 +45,33 @@ def nearest(plane: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
 def visible(forward: Tensor, backward: Tensor) -> Tensor:
     """Tell which pixels of the first frame are seen in the second one too, bool (H, W).
 
-    forward, backward: flow between the two frames, (H, W, 2). A pixel is seen where the way there and back ends near
+    forward, backward: flow between the two frames, (2, H, W). A pixel is seen where the way there and back ends near
     its start (Sundaram, Brox and Keutzer 2010, equation (5)), and inside the image.
     """
-    columns, rows, inside = destinations(forward)
-    back = sample(backward, columns, rows)
-    error = (forward + back).square().sum(-1)
-    return inside & (error < 0.01 * (forward.square().sum(-1) + back.square().sum(-1)) + 0.5)
+    back = sample(backward, *places(forward))
+    error = (forward + back).square().sum(0)
+    return inside(forward)[0] & (error < 0.01 * (forward.square().sum(0) + back.square().sum(0)) + 0.5)
 
 
 def motion_boundary(flow: Tensor) -> Tensor:
-    """Where the ``flow`` (H, W, 2) changes from pixel to pixel as at the edge of a thing that moves, bool (H, W).
+    """Where the ``flow`` (2, H, W) changes from pixel to pixel as at the edge of a thing that moves, bool (H, W).
 
     There it is uncertain, and point trajectories end (Sundaram, Brox and Keutzer 2010, equation (6)). Slopes are
     central differences, one-sided at the edge of the picture.
     """
-    slopes = torch.gradient(flow, dim=(0, 1))
-    steepness = sum((slope.square().sum(-1) for slope in slopes), torch.zeros_like(flow[..., 0]))
-    return steepness > 0.01 * flow.square().sum(-1) + 0.002
+    slopes = torch.gradient(flow, dim=(1, 2))
+    steepness = sum((slope.square().sum(0) for slope in slopes), torch.zeros_like(flow[0]))
+    return steepness > 0.01 * flow.square().sum(0) + 0.002
 
 
 def follow(labels: Tensor, flow: Tensor) -> Tensor:
-    """The label, of ids (H, W) of another frame, at the place where each pixel lies in it; the nearest one."""
-    columns, rows, _ = destinations(flow)
-    return nearest(labels, columns, rows)
+    """The label, of ids (H, W) of another frame, at the place where ``flow`` (2, H, W) leads; the nearest one."""
+    return nearest(labels, *places(flow))
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Flow from one frame to another, pixels (H, W, 2), and which pixels of the first are seen in the second too."""
+    """Flow from one frame to another, pixels (2, H, W), and which pixels of the first are seen in the second too."""
 
     flow: Tensor
     seen: Tensor

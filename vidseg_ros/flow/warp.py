@@ -8,18 +8,18 @@ from torch.nn import functional
 
 
 def places(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel lies after its ``flow`` (N, 2, H, W) in pixels: columns and rows, float32 (N, H, W)."""
+    """Where each pixel lies after its ``flow`` (..., 2, H, W) in pixels: columns and rows, float32 (..., H, W)."""
     height, width = flow.shape[-2:]
-    columns = torch.arange(width, device=flow.device, dtype=torch.float32) + flow[:, 0].float()
-    rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + flow[:, 1].float()
+    columns = torch.arange(width, device=flow.device, dtype=torch.float32) + flow.select(-3, 0).float()
+    rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + flow.select(-3, 1).float()
     return columns, rows
 
 
 def inside(flow: Tensor) -> Tensor:
-    """Which pixels stay in the picture, bool (N, 1, H, W)."""
+    """Which pixels stay in the picture after their ``flow`` (..., 2, H, W), bool (..., 1, H, W)."""
     height, width = flow.shape[-2:]
     columns, rows = places(flow)
-    return ((columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)).unsqueeze(1)
+    return ((columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)).unsqueeze(-3)
 
 
 def warp(x: Tensor, flow: Tensor, outside: str = "border") -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from vidseg_ros.flow.motion import destinations, follow, sample
+from vidseg_ros.flow.motion import follow, sample
+from vidseg_ros.flow.warp import places
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.metrics.confusion import confusion_matrix
 
@@ -14,11 +15,10 @@ from vidseg_ros.metrics.confusion import confusion_matrix
 def published_agreement(now: Tensor, later: Tensor, flow: Tensor, classes: int) -> Tensor:
     """Compare two predictions as the public code of ETC does; int64 (classes, classes + 1), see ``confusion_matrix``.
 
-    now, later: ids uint8 (H, W); flow from ``now`` to ``later`` (H, W, 2). The ids of ``later`` are warped as if they
+    now, later: ids uint8 (H, W); flow from ``now`` to ``later`` (2, H, W). The ids of ``later`` are warped as if they
     were grey levels: bilinearly, and cut to whole numbers. Pixels that are hidden or outside count as well.
     """
-    columns, rows, _ = destinations(flow)
-    return confusion_matrix(sample(later, columns, rows).to(torch.uint8), now, classes)
+    return confusion_matrix(sample(later, *places(flow)).to(torch.uint8), now, classes)
 
 
 def visible_agreement(now: Tensor, later: Tensor, flow: Tensor, seen: Tensor, classes: int) -> Tensor:

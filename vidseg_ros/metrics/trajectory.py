@@ -39,14 +39,14 @@ class Tracks:
         return Tracks(columns, rows, nearest(labels, columns, rows), new, ~new)
 
     def follow(self, labels: Tensor, flow: Tensor, seen: Tensor) -> tuple[Tracks, Tensor]:
-        """Move all points with the ``flow`` (H, W, 2) into the frame of ``labels``; ``seen``: see ``flow.visible``.
+        """Move all points with the ``flow`` (2, H, W) into the frame of ``labels``; ``seen``: see ``flow.visible``.
 
         Points that are hidden or leave the picture end there; new ones begin where a cell has none. Returns the new
         tracks, and of those that ended the number of steady ones and of all, int64 (2,).
         """
         height, width = labels.shape
         step = sample(flow, self.columns, self.rows)
-        columns, rows = self.columns + step[:, 0], self.rows + step[:, 1]
+        columns, rows = self.columns + step[0], self.rows + step[1]
         inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
         alive = inside & nearest(seen, self.columns, self.rows)
         moved = Tracks(columns[alive], rows[alive], self.label[alive], self.steady[alive], alive[alive])

@@ -25,7 +25,7 @@ TIMES = ("sim_ms", "wall_ms")
 """From the picture to its labels, in simulated time; from the ground truth to the labels of one stamp, in real time."""
 
 WINDOW = 200  # latest times of which the running percentiles are taken
-COURSE = "course"  # folder of what the report is made of
+EVALUATED = "course"  # folder of what the report is made of
 MARK = MARKS[0]
 
 
@@ -40,7 +40,7 @@ class OnlineEvaluator:
         self.without_picture = 0
         self._labels, self._max_gap = labels, max_gap
         self._scores = Scores(labels, windows=())
-        self._course = RecordingEvaluator(labels, judged=True) if reported else None
+        self._evaluator = RecordingEvaluator(labels, judged=True) if reported else None
         self._times: dict[str, Times] = {name: deque(maxlen=REMEMBERED_TIMES) for name in TIMES}
         self._last: Frame | None = None
         self._start = 0
@@ -73,9 +73,9 @@ class OnlineEvaluator:
         if reason:
             self.resets.append({"frame": self.frames, "seconds": seconds, "reason": reason})
             self._scores.begin()
-        if self._course is not None:
+        if self._evaluator is not None:
             segmented = SegmentedFrame(labels, overlay, truth)
-            self._course.add(self.frames, seconds, segmented, motion=None, begins=bool(reason))
+            self._evaluator.add(self.frames, seconds, segmented, motion=None, begins=bool(reason))
         self._scores.add(labels, truth)
         return reason
 
@@ -98,10 +98,10 @@ class OnlineEvaluator:
         topics: of the labels and of the truth. counts: of the frames that were ``rejected`` or had no truth
         (``unmatched``), and any others. Raises UserError.
         """
-        assert self._course is not None, "made without a report"
+        assert self._evaluator is not None, "made without a report"
         name, source = topics
         about = {"input": source, "camera": "", "complete": True, "problem": "", "frames": self.frames, **counts}
         times = {kind: {MARK: values} for kind, values in self._times.items()}
-        write_result(folder / COURSE, {**about, "resets": self.resets}, {MARK: self._course}, times)
-        found = read_results(folder / COURSE, self._labels)
+        write_result(folder / EVALUATED, {**about, "resets": self.resets}, {MARK: self._evaluator}, times)
+        found = read_results(folder / EVALUATED, self._labels)
         write_report("evaluation", summarize([name], config, self._labels, found, problems), folder)

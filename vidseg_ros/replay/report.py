@@ -117,7 +117,7 @@ def _recordings(summary: Summary) -> str:
 
 
 def _over_time(summary: Summary, recorded: Recorded) -> str:
-    course = recorded.result["courses"][MARKS[0]]
+    evaluated = recorded.result["courses"][MARKS[0]]
     scores, parts = VideoScores(summary.labels), [f"<h3>{escape(recorded.name)}</h3>"]
     found = {
         name: [figures(counts, scores) for counts in recorded.blocks[mark]]
@@ -126,9 +126,9 @@ def _over_time(summary: Summary, recorded: Recorded) -> str:
     for key in ("cons", "tc_visible", "flicker"):
         series = {name: [_known(values[key].item()) for values in blocks] for name, blocks in found.items()}
         if any(value is not None for line in series.values() for value in line):
-            length = course["block_frames"]
+            length = evaluated["block_frames"]
             unit = f"{FIGURES[key]}, percent, " + (f"over {length} frames" if length > 1 else "frame by frame")
-            parts.append(line_chart(course["starts"], series, unit))
+            parts.append(line_chart(evaluated["starts"], series, unit))
     return "".join(parts)
 
 

@@ -47,7 +47,7 @@ class Run:
             mark: JournaledStream(engine, config.stream, folder / WORK / mark)
             for mark, engine in zip(marks, engines, strict=True)
         }
-        self.courses = {mark: RecordingEvaluator(self.labels, self.truth is not None) for mark in marks}
+        self.evaluators = {mark: RecordingEvaluator(self.labels, self.truth is not None) for mark in marks}
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Frame | None = None
         self.start: int | None = None
@@ -101,7 +101,7 @@ class Run:
         motion = None if joined is None else Motion.between(joined.rgb, frame.rgb)
         for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
             segmented = SegmentedFrame(answer.labels, overlay, truth)
-            self.courses[mark].add(self.frames, seconds, segmented, motion, begins=bool(reset))
+            self.evaluators[mark].add(self.frames, seconds, segmented, motion, begins=bool(reset))
             self.times[mark].append(answer.model_ms)
         self.repeated += self.before is not None and self.before.stamp == frame.stamp
         self.before = frame
@@ -134,7 +134,7 @@ class Run:
             "resets": self.resets,
             "notes": self.notes,
         }
-        write_result(self.folder, about, self.courses, {"model_ms": self.times})
+        write_result(self.folder, about, self.evaluators, {"model_ms": self.times})
         if complete:
             for mark in self.streams:
                 shutil.rmtree(self.folder / WORK / mark)
@@ -143,15 +143,15 @@ class Run:
 def write_result(
     folder: Path,
     about: Mapping[str, Any],
-    courses: Mapping[str, RecordingEvaluator],
+    evaluators: Mapping[str, RecordingEvaluator],
     times: Mapping[str, Mapping[str, Times]],
 ) -> None:
     """Write what was found on one recording: result.json, latency.json and the pictures of the worst frames.
 
-    ``courses`` by mark; ``times`` (ms) by what they are and mark.
+    ``evaluators`` by mark; ``times`` (ms) by what they are and mark.
     """
     latency = {name: {mark: percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
-    result = {**about, "courses": {mark: course.finish(folder, mark) for mark, course in courses.items()}}
+    result = {**about, "courses": {mark: evaluator.finish(folder, mark) for mark, evaluator in evaluators.items()}}
     write_atomic(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
     write_atomic(folder / RESULT, json.dumps(result).encode())
 

@@ -35,8 +35,8 @@ def read_results(folder: Path, labels: LabelSet) -> list[Recorded]:
     for file in sorted(folder.rglob(RESULT)):
         result = json.loads(file.read_text())
         blocks = {
-            mark: [from_json(counts, labels) for counts in course["blocks"]]
-            for mark, course in result["courses"].items()
+            mark: [from_json(counts, labels) for counts in evaluated["blocks"]]
+            for mark, evaluated in result["courses"].items()
         }
         if result["frames"]:
             found.append(Recorded(file.parent, result, blocks))
@@ -117,6 +117,6 @@ def summarize(
     problems: Sequence[str],
 ) -> Summary:
     """Add up what was found; there must be a recording."""
-    courses = [[recorded.blocks[mark] for recorded in recordings] for mark in MARKS[: len(checkpoints)]]
-    totals = [total([counts for blocks in course for counts in blocks]) for course in courses]
-    return Summary(checkpoints, config, labels, recordings, problems, compare(courses, labels), totals)
+    by_checkpoint = [[recorded.blocks[mark] for recorded in recordings] for mark in MARKS[: len(checkpoints)]]
+    totals = [total([counts for blocks in counted for counts in blocks]) for counted in by_checkpoint]
+    return Summary(checkpoints, config, labels, recordings, problems, compare(by_checkpoint, labels), totals)

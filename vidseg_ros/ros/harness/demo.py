@@ -14,7 +14,7 @@ from vidseg_ros.ros.harness.player import Listener
 NAMESPACE = "/vidseg_demo"  # followed by the number of the process
 
 
-class Recorder(Listener):
+class AnswerRecorder(Listener):
     """Writes ``bag/``, ``demo.mp4`` and ``demo.png`` to a folder."""
 
     outputs = ("label", "color", "overlay")
@@ -34,7 +34,7 @@ class Recorder(Listener):
         if output == "color":
             self._film.show(stamp, message)
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> AnswerRecorder:
         self._bag.__enter__()
         self._film.__enter__()
         return self

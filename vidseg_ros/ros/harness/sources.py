@@ -31,7 +31,7 @@ class MessageSource:
     compressed: bool = False
 
 
-def open_source(path: Path, fps: float, topic: str) -> MessageSource:
+def open_messages(path: Path, fps: float, topic: str) -> MessageSource:
     """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
     (recording,) = open_recordings(path, [topic] if topic else [], fps)
     if recording.topic is not None:
