@@ -26,7 +26,7 @@ from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.reference import ReferenceEngine
 from vidseg_ros.engines.registry import engine_of_file
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.networks import StreamingNetwork
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
@@ -160,7 +160,7 @@ class _Streams:
     def __init__(self, engine: Engine, cameras: int) -> None:
         self._engine = engine
         self._states: list[Any] = [None] * cameras
-        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._estimate = open_flow(engine.flow) if engine.flow else None
         self._before: NDArray[np.uint8] | None = None
 
     def step(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
