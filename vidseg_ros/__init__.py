@@ -29,8 +29,8 @@ def open_stream(model: str = "", **engine: Any) -> FrameStream:
     """A stream of labels that remembers: ``labels = stream.step(rgb, stamp)``.
 
     model: a checkpoint, the name of shipped weights or a file of ``vidseg export``; "" for the default weights. The
-    other arguments are the fields of ``EngineConfig``: engine, device, threads, precision, hysteresis, memory.
-    A step takes RGB uint8 (H, W, 3) and its stamp in nanoseconds, and gives ids uint8 (H, W) at that size, of
+    other arguments are the fields of ``EngineConfig``: engine, device, threads, precision, hysteresis, memory, warped
+    and flow. A step takes RGB uint8 (H, W, 3) and its stamp in nanoseconds, and gives ids uint8 (H, W) at that size, of
     ``stream.engine.labels``. Raises UserError for a model, an engine or a setting that is not there.
     """
     # imported here: `import vidseg_ros` is quick, and sets how threads wait before PyTorch starts them

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidseg_ros.engines import Engine, TorchEngine
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.io.frame import Frame, resize, runs
 from vidseg_ros.networks.bidirectional import forward_backward
 from vidseg_ros.stream import Segmentation, StreamConfig
@@ -33,7 +33,7 @@ class BidirectionalStream:
         if not isinstance(engine, TorchEngine):
             raise UserError("forward and backward need the probabilities of a checkpoint; use --engine torch")
         self.engine, self.config = engine, config or StreamConfig()
-        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._estimate = open_flow(engine.flow) if engine.flow else None
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """Each frame, in order, with its labels; they wait for up to CHUNK + AHEAD frames behind it."""

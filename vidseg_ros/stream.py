@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.io.frame import MAX_GAP, Frame, discontinuity, resize
 from vidseg_ros.schema import LARGEST_SIDE, require_positive, require_range
 
@@ -58,7 +58,7 @@ class FrameStream:
         self.config = config or StreamConfig()
         self.state: Any = None
         self._last: Frame | None = None
-        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._estimate = open_flow(engine.flow) if engine.flow else None
         self._picture: NDArray[np.uint8] | None = None  # the network's last input, where flow is wanted
 
     def step(self, rgb: NDArray[np.uint8], stamp: int) -> NDArray[np.uint8]:
@@ -86,7 +86,7 @@ class FrameStream:
     def resume(self, last: Frame, state: Any) -> None:
         """Go on behind the frame ``last``, with the state that a stream had after it."""
         self.state, self._last = state, last
-        self._flow(self._network_input(last))
+        self._flow(self._network_input(last), fresh=True)
 
     def _admit(self, frame: Frame) -> str:
         """Forget the past where ``frame`` does not continue it; returns why, or ""."""
@@ -101,12 +101,12 @@ class FrameStream:
         state, self.state = self.state, None
         return state
 
-    def _flow(self, picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        """The flow from the network's input to the one before, (2, H, W); none where it begins anew."""
+    def _flow(self, picture: NDArray[np.uint8], fresh: bool) -> NDArray[np.float32] | None:
+        """The flow from the network's input to the one before, (2, H, W); none where it begins anew, ``fresh``."""
         if self._estimate is None:
             return None
         before, self._picture = self._picture, picture
-        if self.state is None or before is None or before.shape != picture.shape:
+        if fresh or before is None or before.shape != picture.shape:
             return np.zeros((2, *picture.shape[:2]), np.float32)
         return self._estimate(picture, before)
 
@@ -127,9 +127,10 @@ def segment_together(
     results: dict[int, Segmentation] = {}
     for members in batches.values():
         batch, start = np.stack([inputs[i] for i in members]), time.perf_counter()
-        flows = [flow for i in members if (flow := streams[i]._flow(inputs[i])) is not None]
-        flow, began = np.stack(flows) if flows else None, time.perf_counter()
         past = [streams[i]._take_state() for i in members]
+        moved = [streams[i]._flow(inputs[i], state is None) for i, state in zip(members, past, strict=True)]
+        flows = [flow for flow in moved if flow is not None]
+        flow, began = np.stack(flows) if flows else None, time.perf_counter()
         prediction, states = streams[0].engine.step(batch, past, confidence, flow)
         flow_ms, model_ms = 1e3 * (began - start), 1e3 * (time.perf_counter() - began)
         for row, i in enumerate(members):

@@ -16,7 +16,7 @@ from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.engines.reference import ReferenceEngine
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 SEQUENCE = 20  # frames over which labels are compared
@@ -51,7 +51,7 @@ class _Streams:
     def __init__(self, engine: Engine, cameras: int) -> None:
         self._engine = engine
         self._states: list[Any] = [None] * cameras
-        self._estimate = DISFlow(engine.flow) if engine.flow else None
+        self._estimate = open_flow(engine.flow) if engine.flow else None
         self._before: NDArray[np.uint8] | None = None
 
     def step(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:

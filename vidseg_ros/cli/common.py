@@ -18,6 +18,7 @@ from vidseg_ros.engines.config import ENGINES, EngineConfig
 from vidseg_ros.engines.registry import PRECISIONS
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_other, require_writable, write_atomic
+from vidseg_ros.flow.estimator import AUTO, DIS, PRESETS
 from vidseg_ros.schema import THREADS, from_dict, not_negative, whole
 
 CONSOLE = Console(highlight=False)
@@ -42,13 +43,20 @@ def add_engine_arguments(parser: ArgumentParser) -> None:
 
 
 def add_memory_arguments(parser: ArgumentParser) -> None:
-    """Declare ``--memory``, ``--warped`` and ``--hysteresis``."""
+    """Declare ``--memory``, ``--warped``, ``--flow`` and ``--hysteresis``."""
     kinds = "; ".join(f"{name}: {text}" for name, text in MEMORIES.items())
     parser.add_argument("--memory", default="auto", help=f"what is remembered; {kinds} (default: the model's)")
     parser.add_argument(
         "--warped",
         action=BooleanOptionalAction,
         help="move what a ConvLSTM and the hysteresis remember along the optical flow (default: the model's)",
+    )
+    parser.add_argument(
+        "--flow",
+        default=AUTO,
+        metavar="NAME",
+        help=f"what estimates that flow: {', '.join(DIS + preset for preset in PRESETS)} or FILE.onnx of a network "
+        "(default: the model's)",
     )
     text = "logits by which a new label must beat the last (default: the model's)"
     parser.add_argument("--hysteresis", type=not_negative("hysteresis"), help=text)

@@ -55,7 +55,8 @@ def main(options: Namespace) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     size = options.size or checkpoint.network.config.input.size
     clips = calibration(options.int8, size, checkpoint.labels) if options.int8 else []
-    config = EngineConfig(hysteresis=options.hysteresis, memory=options.memory, warped=options.warped)
+    asked = {name: getattr(options, name) for name in ("hysteresis", "memory", "warped", "flow")}
+    config = EngineConfig(**asked)
     parity = export(checkpoint, options.format, options.output, size, pictures(size), clips, config)
     CONSOLE.print(
         f"wrote {options.output}: {parity.agreement:.4f} % of the labels as in PyTorch, "

@@ -22,7 +22,8 @@ from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.data.windows import Windows
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow, FlowConfig, one_thread
+from vidseg_ros.flow.estimator import FlowConfig, one_thread
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, find_label_set, translation
 
 COUNTED_CLIPS = 100  # that class_frequency looks at
@@ -162,7 +163,7 @@ class ClipDataset(Dataset[tuple[Tensor, ...]]):
 
 def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The flow from each of the ``first`` frames to its ``second``, RGB uint8 (T, H, W, 3), as streams estimate it."""
-    estimate = DISFlow()
+    estimate = open_flow(FlowConfig())
     with one_thread():
         flows = [estimate(*pair) for pair in zip(first, second, strict=True)]
     return np.stack(flows) if flows else np.empty((0, 2, *first.shape[1:3]), np.float32)

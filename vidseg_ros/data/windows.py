@@ -10,7 +10,8 @@ from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.stills import view_of_clip
 from vidseg_ros.data.stored import StoredFrame, read_clip, sequences
-from vidseg_ros.flow.estimator import DISFlow, FlowConfig
+from vidseg_ros.flow.estimator import FlowConfig
+from vidseg_ros.flow.opening import open_flow
 
 
 class Windows:
@@ -55,7 +56,7 @@ class Windows:
         if self.config.frame_range:
             chosen = around(place, self.length, self.config.frame_range, len(run), rng)
         clip = read_clip([run[index] for index in chosen])
-        estimate = DISFlow(self.flow) if flow and self.config.estimate_flow else None
+        estimate = open_flow(self.flow) if flow and self.config.estimate_flow else None
         return view_of_clip(clip, self.size, rng, self.augmentation, estimate)
 
 

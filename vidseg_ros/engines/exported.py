@@ -17,7 +17,8 @@ from vidseg_ros.engines.base import Arrays, Clips, Flow, Prediction, Session, in
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.step import ExportStep, InferenceStep, flow_of, inference_of
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow, FlowConfig
+from vidseg_ros.flow.estimator import FlowConfig
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.schema import from_dict
 
@@ -98,15 +99,15 @@ class FileEngine(ArrayEngine):
             if given not in (None, "auto"):
                 raise UserError(f"{what} is {given}, and '{path}' has its own; give it to the checkpoint")
         self.path = path
-        self._take(self._read(path, config))
+        self._take(self._read(path, config), config.flow)
 
-    def _take(self, about: Mapping[str, Any]) -> None:
-        """Take over what the file says of itself; files of before the flow want none."""
+    def _take(self, about: Mapping[str, Any], named: str) -> None:
+        """Take over what the file says of itself, but for flow that was ``named``; older files want none."""
         try:
             width, height = map(int, about["size"].split("x"))
             self.labels, self.input_size = from_dict(LabelSet, json.loads(about["labels"])), (width, height)
             flow = json.loads(about.get("flow", "null"))
-            self.flow = None if flow is None else from_dict(FlowConfig, flow)
+            self.flow = None if flow is None else from_dict(FlowConfig, flow).named(named)
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"'{self.path}' does not name its labels; use a checkpoint, or a file that vidseg export wrote"
@@ -147,6 +148,6 @@ def step_inputs(step: ExportStep, clip: Clips, number: int) -> list[NDArray[Any]
     """What an ``ExportStep`` takes before its state for a frame of a clip, RGB uint8 (T, H, W, 3): of one stream."""
     inputs: list[NDArray[Any]] = [np.ascontiguousarray(clip[number][None]), np.array([number == 0])]
     if step.step.needs_flow:
-        flow = DISFlow(step.step.inference.flow)
+        flow = open_flow(step.step.inference.flow)
         inputs.append(flow(clip[number], clip[max(number - 1, 0)])[None])
     return inputs

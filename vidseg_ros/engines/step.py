@@ -28,6 +28,7 @@ def inference_of(checkpoint: Checkpoint, config: EngineConfig) -> InferenceConfi
         hysteresis=told.hysteresis if config.hysteresis is None else config.hysteresis,
         memory=told.memory if config.memory == "auto" else config.memory,
         warped=told.warped if config.warped is None else config.warped,
+        flow=told.flow.named(config.flow),
     )
 
 

@@ -16,7 +16,7 @@ from vidseg_ros.checkpoints.checkpoint import load_checkpoint
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
-from vidseg_ros.flow.estimator import DISFlow
+from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.io.frame import resize
 from vidseg_ros.teachers import HUGGING_FACE, PseudoConfig, log_probabilities
 
@@ -44,7 +44,7 @@ class VideoTeacher:
     def __init__(self, name: str, config: PseudoConfig, device: str = "cpu") -> None:
         self._engine = TorchEngine(load_checkpoint(name), EngineConfig(device=device, memory=config.memory))
         self.labels = self._engine.labels
-        self._estimate = DISFlow(self._engine.flow) if self._engine.flow else None
+        self._estimate = open_flow(self._engine.flow) if self._engine.flow else None
         width, height = self._engine.input_size
         mirrored = (False, True) if config.flip else (False,)
         sizes = [(round(scale * width), round(scale * height)) for scale in config.scales]

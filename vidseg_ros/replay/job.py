@@ -74,11 +74,12 @@ def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:
 
 
 def _fingerprint(recording: Recording, config: ReplayConfig) -> str:
-    """Identity of the work, by which it may be continued: program, options, input and label files, weights."""
+    """Identity of the work, by which it may be continued: program, options, input, label and flow files, weights."""
     truth = [Path(config.labels)] if config.labels and Path(config.labels).is_dir() else []
+    flow = [Path(config.engine.flow)] if Path(config.engine.flow).is_file() else []
     inputs = [
         (str(file), file.stat().st_size, file.stat().st_mtime_ns)
-        for path in (recording.path, *truth)
+        for path in (recording.path, *truth, *flow)
         for file in (sorted(path.iterdir()) if path.is_dir() else [path])
         if file.is_file()
     ]
