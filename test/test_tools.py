@@ -179,6 +179,11 @@ def test_the_cost_of_a_memory_is_a_line():
     costs = [{"network": n, "memory": m, "ms_p50": ms} for n in networks.SHIPPED for m, ms in times.items()]
     parts = [f"{name} 20.0 -> 26.5 ms (+6.5)" for name in networks.SHIPPED]
     assert networks.cost({"memory_cost": costs}) == "; ".join(parts)
+    runs = [{"file": n, "size": "8x8", "precision": "f32", "ms_p50": ms} for n, ms in (("a", 20.0), ("b", 30.0))]
+    assert networks.files({"shipped": runs}).splitlines()[2:] == [
+        "| a | 8x8 | 20.0 (1.00) |",
+        "| b | 8x8 | 30.0 (1.50) |",
+    ]
     assert networks.scores({"a": {"miou": 1.0}}, {"mIoU": "miou"}) == [["a", "1.00"]]
 
 

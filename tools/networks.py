@@ -1,8 +1,8 @@
 """Measure every network at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
 
-Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it) and milliseconds of all
-networks in one run per size; name ``quality`` or ``speed`` to measure only that. Nothing else should run while
-speed is measured. ``tables`` turns the figures into Markdown.
+Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it), milliseconds of all
+networks in one run per size, and of what ships; name ``quality``, ``speed`` or ``shipped`` to measure only that.
+Nothing else should run while speed is measured. ``tables`` turns the figures into Markdown.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 NETWORKS = DOCS / "networks.json"
 RELEASES = data_root().parent / "weights" / "cityscapes"
 SHIPPED = ("espnet_camvid", "espnet_l1b_camvid", "fddwnet_camvid")
+FILES = ("espnet_l1b_camvid", "espnet_camvid", "espnet_camvid_fast", "fddwnet_camvid", "fddwnet_cityscapes")
 SIZES = ((480, 360), (1024, 512))  # of the milliseconds
 INPUTS = ("480x360", "960x720")  # of the quality, zero-shot
 ROUNDS, STEPS = 5, 4
@@ -73,9 +74,8 @@ def quality(checkpoints: dict[str, str], out: Path) -> dict[str, Any]:
 def speed(checkpoints: dict[str, str]) -> list[dict[str, Any]]:
     """Milliseconds of all networks, in turns; each against the first."""
     results = []
-    precisions = ("f32", "bf16") if has_bf16() else ("f32",)
     for size in SIZES:
-        keys = [(name, precision) for name in checkpoints for precision in precisions]
+        keys = [(name, precision) for name in checkpoints for precision in precisions()]
         cases = [
             Case(checkpoints[name], EngineConfig("openvino", "cpu", 0, precision, hysteresis=0.0), size)
             for name, precision in keys
@@ -83,6 +83,16 @@ def speed(checkpoints: dict[str, str]) -> list[dict[str, Any]]:
         for (name, _), result in zip(keys, compare(cases, ROUNDS, STEPS, print), strict=True):
             results.append(result | {"network": name})
     return results
+
+
+def shipped() -> list[dict[str, Any]]:
+    """Milliseconds of what ships, each as it asks to be run and at its own size, in turns; against the first."""
+    cases = []
+    for name in FILES:
+        size = load_checkpoint(name).network.config.input.size
+        cases += [Case(name, EngineConfig("openvino", "cpu", 0, precision), size) for precision in precisions()]
+    results = compare(cases, ROUNDS, STEPS, print)
+    return [result | {"file": case.checkpoint} for case, result in zip(cases, results, strict=True)]
 
 
 def memory_cost() -> list[dict[str, Any]]:
@@ -96,6 +106,11 @@ def memory_cost() -> list[dict[str, Any]]:
         result | {"network": case.checkpoint}
         for case, result in zip(cases, compare(cases, ROUNDS, 2 * STEPS, print), strict=True)
     ]
+
+
+def precisions() -> tuple[str, ...]:
+    """Of the arithmetic, that this CPU has."""
+    return ("f32", "bf16") if has_bf16() else ("f32",)
 
 
 def has_bf16() -> bool:
@@ -121,7 +136,7 @@ def sizes(checkpoints: dict[str, str]) -> dict[str, Any]:
     }
 
 
-PARTS = ("quality", "speed")
+PARTS = ("quality", "speed", "shipped")
 
 
 def measure(part: str, folder: Path) -> dict[str, Any]:
@@ -130,11 +145,12 @@ def measure(part: str, folder: Path) -> dict[str, Any]:
     if part == "quality":
         out = folder / "figures.json"
         return {"quality": quality(checkpoints, out)}
+    if part == "shipped":
+        return {"shipped": shipped(), "memory_cost": memory_cost()}
     return {
         "cpu": processor(),
         "sizes": sizes(checkpoints),
         "speed": speed(checkpoints),
-        "memory_cost": memory_cost(),
     }
 
 
@@ -151,6 +167,19 @@ def networks(figures: dict[str, Any]) -> str:
         for name, about in figures["sizes"].items()
     ]
     return table(header, rows)
+
+
+def files(figures: dict[str, Any]) -> str:
+    """The table of what ships, as it asks to be run: milliseconds by precision, and against the first."""
+    times = {(r["file"], r["precision"]): r["ms_p50"] for r in figures["shipped"]}
+    names, kinds = (list(dict.fromkeys(keys)) for keys in zip(*times, strict=True))
+    sizes = {r["file"]: r["size"] for r in figures["shipped"]}
+    rows = [
+        [name, sizes[name]]
+        + [f"{times[name, kind]:.1f} ({times[name, kind] / times[names[0], kind]:.2f})" for kind in kinds]
+        for name in names
+    ]
+    return table(["file", "input", *(f"ms {kind} (times the first)" for kind in kinds)], rows)
 
 
 def scores(figures: dict[str, Any], names: dict[str, str]) -> list[list[str]]:
@@ -171,11 +200,13 @@ def cost(figures: dict[str, Any]) -> str:
 def tables() -> dict[str, str]:
     """The Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(NETWORKS.read_text()) if NETWORKS.is_file() else {}
-    built = dict.fromkeys(("networks", "network_quality", "memory_cost"), "not measured yet")
+    built = dict.fromkeys(("networks", "network_quality", "memory_cost", "shipped"), "not measured yet")
     if "quality" in figures:
         built["network_quality"] = table(["network, input", *QUALITY], scores(figures["quality"], QUALITY))
     if "speed" in figures:
-        built |= {"networks": networks(figures), "memory_cost": cost(figures)}
+        built["networks"] = networks(figures)
+    if "shipped" in figures:
+        built |= {"shipped": files(figures), "memory_cost": cost(figures)}
     return built | {"cpu": figures.get("cpu", "unknown CPU")}
 
 
