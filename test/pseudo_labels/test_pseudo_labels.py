@@ -151,7 +151,7 @@ def test_models_of_hugging_face(monkeypatch):
 
 
 def test_missing_transformers_is_one_line(monkeypatch):
-    monkeypatch.setattr("vidseg_ros.teachers.find_spec", lambda name: None)
+    monkeypatch.setattr("vidseg_ros.teachers.hugging_face.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'vidseg_ros\[teacher\]'"):
         open_teacher("hf:a/b", "cityscapes", PseudoConfig())
 
