@@ -89,6 +89,20 @@ def test_compressed_images(start, checkpoint_file):
     client.wait(lambda: len(client.answers["label"]) == 2)
 
 
+def test_compressed_images_of_another_picture_reset_the_state(start):
+    """A camera that turns grey, at night, and back; another way to compress the same picture changes nothing."""
+    start_node, start_client = start
+    start_node(image_transport="compressed")
+    client = start_client(compressed=True)
+    rgb = picture()
+    sent = [("jpeg", rgb), ("png", rgb), ("rgb8; jpeg compressed bgr8", rgb), ("jpeg", rgb[..., 0]), ("jpeg", rgb)]
+    for number, (said, samples) in enumerate(sent):
+        data = cv2.imencode(".png" if said == "png" else ".jpg", samples)[1].tobytes()
+        client.publisher.publish(CompressedImage(header=header(1 + number / 10), format=said, data=data))
+        client.wait(lambda number=number: client.count("processed") == number + 1)
+        assert client.count("resets") == max(number - 2, 0)
+
+
 BAD_FIELDS = [
     ({"step": 10}, "step is 10"),
     ({"data": [1, 2, 3]}, "data has 3 bytes"),

@@ -17,7 +17,7 @@ from vidseg_ros.networks.gated_flow import GatedFlowConfig
 from vidseg_ros.networks.stgru import STGRUConfig
 from vidseg_ros.schema import load_yaml
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
-from vidseg_ros.training.module import flow_along, last_only
+from vidseg_ros.training.sequences import flow_along, last_only
 from vidseg_ros.training.trainer import Hardware, train
 
 LAST = PhaseConfig(3, 3, 2, 1e-2, "propagation", betas=(0.95, 0.99), supervise="last", freeze_norm=True)

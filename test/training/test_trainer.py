@@ -18,8 +18,9 @@ from vidseg_ros.losses import Batch, Output
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.networks import unroll
 from vidseg_ros.training.config import PhaseConfig
-from vidseg_ros.training.module import SegmentationModule, there_and_back
+from vidseg_ros.training.module import SegmentationModule
 from vidseg_ros.training.run import RunFolder, WholeFiles
+from vidseg_ros.training.sequences import there_and_back
 from vidseg_ros.training.trainer import Hardware, StepSampler, _loader, clips_of, train
 
 

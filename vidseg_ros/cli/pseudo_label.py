@@ -31,7 +31,6 @@ EXAMPLE = "vidseg pseudo-label drive_bag --teacher fddwnet_camvid --output recor
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    default = PseudoConfig()
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="INPUT", help="a bag, a video, a folder of images, a Cityscapes split"
     )
@@ -46,6 +45,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=positive("--fps"), default=DEFAULT_FPS, help="of a folder of images (default: %(default).0f)"
     )
+    _add_choice(parser, PseudoConfig())
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+
+
+def _add_choice(parser: ArgumentParser, default: PseudoConfig) -> None:
+    """Declare which labels are kept."""
     parser.add_argument(
         "--confidence",
         type=not_negative("confidence"),
@@ -70,7 +75,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--bidirectional", action="store_true", help="take the mean of the way forward and the way back"
     )
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
 
 
 def _numbers(text: str) -> tuple[float, ...]:

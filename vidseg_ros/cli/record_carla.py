@@ -11,9 +11,10 @@ from rich.progress import Progress
 
 from vidseg_ros.carla.recorder import CameraConfig, Recorder, SceneFailedError
 from vidseg_ros.carla.scenario import FPS, TOWNS, Scene, scenes
-from vidseg_ros.carla.server import PORT_STEP, RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
+from vidseg_ros.carla.server import PORT_STEP, Server, load_api
+from vidseg_ros.cli.carla_options import add_server, address
 from vidseg_ros.cli.common import CONSOLE
-from vidseg_ros.schema import PORTS, WORKERS, camera_size, positive, whole
+from vidseg_ros.schema import WORKERS, camera_size, positive, whole
 
 SIZE = (CameraConfig.width, CameraConfig.height)
 EXAMPLE = "vidseg record-carla recordings --towns Town01,Town05 --workers 2"
@@ -24,16 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="folder of the scenes; those that it holds are not recorded again")
     parser.add_argument("--towns", default=",".join(TOWNS), help="names with commas (default: all five of the paper)")
     parser.add_argument("--scenes", type=whole("--scenes"), help="record at most this many (default: all)")
-    parser.add_argument("--host", default="localhost", help="of the servers (default: localhost)")
-    parser.add_argument(
-        "--port", type=whole("--port", most=PORTS), default=RPC_PORT, help=f"of the first server (default: {RPC_PORT})"
-    )
-    parser.add_argument(
-        "--traffic-port",
-        type=whole("--traffic-port", most=PORTS),
-        default=TRAFFIC_PORT,
-        help=f"default: {TRAFFIC_PORT}",
-    )
+    add_server(parser, "of the servers", "first server")
     parser.add_argument(
         "--workers",
         type=whole("--workers", most=WORKERS),
@@ -52,7 +44,7 @@ def main(options: Namespace) -> None:
     wanted = scenes([town for town in options.towns.split(",") if town])[: options.scenes]
     width, height = options.size
     camera = CameraConfig(width, height, options.fov)
-    api, first = load_api(), Address(options.host, options.port, options.traffic_port)
+    api, first = load_api(), address(options)
     with Progress(console=CONSOLE) as bar:
         task = bar.add_task("record", total=len(wanted))
 

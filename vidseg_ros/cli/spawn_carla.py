@@ -6,9 +6,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vidseg_ros.carla.ego import ego, read_vehicle, tick
-from vidseg_ros.carla.server import RPC_PORT, TRAFFIC_PORT, Address, Server, load_api
+from vidseg_ros.carla.server import Server, load_api
+from vidseg_ros.cli.carla_options import add_server, address
 from vidseg_ros.cli.common import CONSOLE
-from vidseg_ros.schema import PORTS, positive, whole
+from vidseg_ros.schema import positive, whole
 
 STEP = 0.05  # s
 EXAMPLE = "vidseg spawn-carla --town Town01 --sensors config/carla_sensors.json"
@@ -16,16 +17,7 @@ EXAMPLE = "vidseg spawn-carla --town Town01 --sensors config/carla_sensors.json"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--host", default="localhost", help="of the server, started with --ros2 (default: localhost)")
-    parser.add_argument(
-        "--port", type=whole("--port", most=PORTS), default=RPC_PORT, help=f"of the server (default: {RPC_PORT})"
-    )
-    parser.add_argument(
-        "--traffic-port",
-        type=whole("--traffic-port", most=PORTS),
-        default=TRAFFIC_PORT,
-        help=f"default: {TRAFFIC_PORT}",
-    )
+    add_server(parser, "of the server, started with --ros2")
     parser.add_argument("--town", default="Town01", help="map to load (default: Town01)")
     parser.add_argument("--vehicles", type=whole("--vehicles", 0), default=0, help="of the traffic (default: 0)")
     parser.add_argument(
@@ -43,8 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    definition, address = read_vehicle(options.sensors), Address(options.host, options.port, options.traffic_port)
-    server = Server(load_api(), address, 1 / options.fixed_delta_seconds, options.seed)
+    definition = read_vehicle(options.sensors)
+    server = Server(load_api(), address(options), 1 / options.fixed_delta_seconds, options.seed)
     try:
         server.load(options.town, options.vehicles)
         with ego(server, definition, options.role) as vehicle:

@@ -15,7 +15,7 @@ from vidseg_ros.flow.warp import follow_labels
 from vidseg_ros.labels import IGNORE
 from vidseg_ros.networks import State, StreamingNetwork
 from vidseg_ros.networks.flow_memory import FlowMemory
-from vidseg_ros.networks.streaming import deinterleave, interleave
+from vidseg_ros.networks.subpixels import deinterleave, interleave
 
 MOST_FRAMES = 64  # in a batch of an exported file
 

@@ -19,7 +19,7 @@ from vidseg_ros.engines.step import ExportStep, InferenceStep, flow_of, inferenc
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.networks import State
-from vidseg_ros.networks.streaming import whole
+from vidseg_ros.networks.subpixels import whole
 
 ALL_THREADS = torch.get_num_threads()
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}

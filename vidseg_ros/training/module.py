@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import TorchEngine
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.evaluation.evaluator import Evaluator
-from vidseg_ros.labels import IGNORE, LabelSet
+from vidseg_ros.labels import LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
 from vidseg_ros.networks.positions import AUXILIARY, Watch
@@ -27,37 +26,10 @@ from vidseg_ros.training.arithmetic import memory_format
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.divergence import DivergenceWatch, check_every
 from vidseg_ros.training.optimization import make_optimizer, pace, parameter_groups
+from vidseg_ros.training.sequences import flow_along, last_only, there_and_back
 from vidseg_ros.training.teaching import Ensemble
 
 MAX_GRADIENT = 1.0  # norm
-
-
-def there_and_back(count: int, length: int) -> list[int]:
-    """Return the ``count`` frames that come before frame 0 where a clip of ``length`` runs to and fro.
-
-    >>> there_and_back(5, 3)
-    [1, 0, 1, 2, 1]
-    """
-    period = 2 * (length - 1)
-    return [min(back % period, period - back % period) for back in range(count, 0, -1)]
-
-
-def flow_along(batch: Batch, order: Sequence[int]) -> Tensor | None:
-    """The flow from each frame to the one before, (len(order), N, 2, H, W), where frames are taken in ``order``.
-
-    Neighbours in it are neighbours in the clip; the first frame has none before it. None where nothing needs it.
-    """
-    if batch.flow is None or batch.backward is None:
-        return None
-    flows = [torch.zeros_like(batch.backward[0])]
-    for before, now in pairwise(order):
-        flows.append(batch.backward[before] if now > before else batch.flow[now])
-    return torch.stack(flows)
-
-
-def last_only(labels: Tensor) -> Tensor:
-    """Labels (T, N, H, W) of which only the last frame's are known."""
-    return torch.cat([torch.full_like(labels[:-1], IGNORE), labels[-1:]])
 
 
 class SegmentationModule(LightningModule):

@@ -22,7 +22,7 @@ from vidseg_ros.engines import Engine
 from vidseg_ros.errors import describe
 from vidseg_ros.io.bag_reader import STAMP_END, header_stamp
 from vidseg_ros.io.frame import Frame
-from vidseg_ros.io.image_messages import Decoder, compressed_to_rgb, encoding_family, image_to_rgb
+from vidseg_ros.io.image_messages import Decoder, compressed_picture, raw_picture
 from vidseg_ros.io.pictures import blend
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.diagnostics import ONLY_CAMERA, Reporter, Statistics
@@ -117,9 +117,9 @@ class Camera:
         received = self._skipped = received.after(self._skipped) if self._skipped else received
         message = deserialize_message(received.data, self._message_type)
         if self._message_type is CompressedImage:
-            rgb, family = compressed_to_rgb(message), "compressed"
+            rgb, family = compressed_picture(message)
         else:
-            rgb, family = image_to_rgb(message, decoder), encoding_family(message.encoding)
+            rgb, family = raw_picture(message, decoder)
         if self.reset_requested:
             self.reset("service called")
         self._skipped = None
