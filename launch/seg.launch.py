@@ -20,9 +20,19 @@ ARGUMENTS = {
     "model": ("", "checkpoint (.safetensors) or name of shipped weights"),
     "device": ("", "auto, cpu, cuda, cuda:1, ..."),
     "memory": ("", "what is remembered: auto, network, flow or off"),
+    "warped": ("", "1 moves what a ConvLSTM and the hysteresis remember along the optical flow, 0 does not"),
+    "flow": ("", "what estimates optical flow: auto, dis:ultrafast, dis:fast, dis:medium or FILE.onnx"),
     "image_transport": ("", "raw or compressed"),
 }
-OVERRIDES = {"model": str, "device": str, "memory": str, "image_transport": str, "use_sim_time": bool}
+OVERRIDES = {
+    "model": str,
+    "device": str,
+    "memory": str,
+    "warped": int,
+    "flow": str,
+    "image_transport": str,
+    "use_sim_time": bool,
+}
 
 
 def start_node(context):

@@ -36,7 +36,7 @@ ALLOWED = {
     "evaluation": RUN | {"flow", "metrics", "data", "bidirectional"},
     "training": RUN | {"losses", "data", "evaluation", "teachers"},
     "benchmark": RUN | {"flow", "simulation"},
-    "replay": RUN | {"flow", "data", "evaluation"},
+    "replay": RUN | {"flow", "data", "evaluation", "bidirectional"},
     "pseudo_labels": FRAMES | {"checkpoints", "engines", "networks", "teachers", "data"},
     "closed_loop": RUN | {"driving", "evaluation", "simulation"},
     "ros": RUN | {"benchmark", "carla", "driving", "replay", "simulation"},

@@ -51,7 +51,7 @@ class BidirectionalStream:
         if self._estimate is not None:
             still = np.zeros((2, *now.picture.shape[:2]), np.float32)
             flow = (still if before is None else self._estimate(now.picture, before.picture))[None]
-        return self.engine.probabilities(now.picture[None], state, flow)
+        return self.engine.probabilities(np.stack([now.picture]), state, flow)
 
 
 def _decided(probabilities: Tensor, frame: Frame, reset: str) -> Segmentation:

@@ -69,7 +69,10 @@ def test_labels_that_come_and_go_by_hand(tmp_path):
     assert report["flicker_per_class"] == {name: 50.0 if name == "road" else None for name in CAMVID.names}
     # road: seen in two pairs, kept in one; pavement: once, wrongly
     assert (report["tc"], report["tc_visible"]) == (round(50 / len(CAMVID), 2), 25.0)
-    assert "tc" not in evaluate(Painter(), sequences(camvid_frames(tmp_path)))
+    assert "dense inverse search, medium" in report["about"]["tc"] and "cut" in report["about"]["tc"]
+    assert report["about"].keys() == {"tc", "tc_visible"}
+    plain = evaluate(Painter(), sequences(camvid_frames(tmp_path)))
+    assert not {"tc", "about"} & plain.keys()
 
 
 def test_imported_weights_reach_the_figures_of_the_original_code(camvid_val, official_weights):

@@ -97,6 +97,8 @@ def test_figures_are_those_of_evaluate(bag, checkpoint_file, drive, tmp_path):
     assert {name: figures[name] for name in expected} == expected
     for name in ("tc", "tc_visible", "trajectory", "flicker"):
         assert 0 < expected[name] < 100
+    for text in expected["about"].values():
+        assert text in (tmp_path / "out/report.html").read_text()
     assert figures["checkpoint"] == str(checkpoint_file)
     assert figures["dataset"] == str(bag)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     # imported here: `vidseg` works without ROS
     from vidseg_ros.ros.harness.demo import NAMESPACE, AnswerRecorder  # noqa: PLC0415
     from vidseg_ros.ros.harness.player import Player, play  # noqa: PLC0415
-    from vidseg_ros.ros.harness.process import running_node  # noqa: PLC0415
+    from vidseg_ros.ros.harness.process import engine_parameters, running_node  # noqa: PLC0415
     from vidseg_ros.ros.harness.sources import first, open_messages, repeat, street_source  # noqa: PLC0415
 
     if options.input is None:
@@ -95,7 +94,7 @@ def _play(options: Namespace) -> dict[str, Any]:
         laps = (open_messages(options.input, options.fps, options.topic) for _ in range(options.loops))
         source = repeat([first(lap, options.frames) for lap in laps])
     namespace = f"{NAMESPACE}_{os.getpid()}"
-    parameters = asdict(engine_config(options)) | {"model": options.checkpoint}
+    parameters = engine_parameters(engine_config(options)) | {"model": options.checkpoint}
     parameters |= {"image_transport": "compressed" if source.compressed else "raw", "diagnostics_period": 0.2}
     with running_node(namespace, parameters, options.output / "node.log") as process:
         recorder = AnswerRecorder(namespace, source.fps, options.output)

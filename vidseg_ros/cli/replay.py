@@ -74,6 +74,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="spread the inputs over this Ray cluster")
     add_engine_arguments(parser)
     parser.set_defaults(engine=default.engine.engine)
+    parser.add_argument(
+        "--bidirectional",
+        action="store_true",
+        help="the mean of the way forward and the way back (torch); no hysteresis, and a killed run begins anew",
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
 
 
@@ -110,6 +115,7 @@ def _config(options: Namespace) -> ReplayConfig:
         options.frames,
         engine_config(options),
         StreamConfig(options.max_gap, options.size),
+        options.bidirectional,
     )
 
 

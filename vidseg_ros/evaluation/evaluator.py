@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vidseg_ros.bidirectional import BidirectionalStream
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.engines import Engine
-from vidseg_ros.evaluation.scores import Scores, VideoScores
+from vidseg_ros.evaluation.scores import Scores, VideoScores, meanings
 from vidseg_ros.flow.estimator import one_thread
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.labels import LabelSet, translation
@@ -84,4 +84,5 @@ def evaluate(
     with one_thread():
         for sequence in sequences:
             judge.run(sequence, progress)
-    return judge.scores.report() | {"frames": judge.scores.frames}
+    report = judge.scores.report()
+    return report | meanings(report) | {"frames": judge.scores.frames}

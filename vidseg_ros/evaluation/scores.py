@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from vidseg_ros.flow.motion import Motion
+from vidseg_ros.flow.motion import MEDIUM, Motion
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.metrics import (
     Consistency,
@@ -27,6 +27,15 @@ from vidseg_ros.metrics import (
 VC_WINDOWS = (8, 16)  # frames
 BY_CLASS = {"iou": "per_class", "flicker_by_class": "flicker_per_class"}
 """Figures with a value for each class, and what reports call them."""
+
+ALONG = f"flow: dense inverse search, {MEDIUM.preset}, from each frame to the next at its own size"
+MEANINGS = {
+    "tc": "ids of the next frame are warped bilinearly as if they were grey levels and cut to whole numbers, without a "
+    f"mask (public code of ETC); {ALONG}, where the publication has FlowNet2; rounding: neighbours of one id give that "
+    "id, where the float32 products of the public code can fall just below it and be cut to the id before",
+    "tc_visible": f"the nearest id of the next frame, where the flow there and back agrees; {ALONG}; no rounding",
+}
+"""What figures are that others define in another way, by their names."""
 
 
 class Scores:
@@ -123,6 +132,12 @@ class VideoScores(Scores):
         """End the last sequence: count the trajectories that still live."""
         self.trajectory.end()
         self.bounded.end()
+
+
+def meanings(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What a report adds to say what its figures are: ``about``, by their names; nothing for what was not measured."""
+    about = {name: text for name, text in MEANINGS.items() if report.get(name) is not None}
+    return {"about": about} if about else {}
 
 
 def flat(computed: Mapping[str, Any]) -> dict[str, Tensor]:

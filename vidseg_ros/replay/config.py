@@ -24,6 +24,7 @@ class ReplayConfig:
     # what `auto` takes depends on what is installed; PyTorch is everywhere, and the same everywhere
     engine: EngineConfig = field(default_factory=lambda: EngineConfig(engine="torch"))
     stream: StreamConfig = field(default_factory=StreamConfig)
+    bidirectional: bool = False  # the mean of the way forward and the way back, see BidirectionalStream
 
     def __post_init__(self) -> None:
         require_positive(fps=self.fps, frames=1 if self.frames is None else self.frames)

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from vidseg_ros import __version__
+from vidseg_ros.bidirectional import BidirectionalStream
 from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.engines.registry import engine_of_file
@@ -18,6 +19,7 @@ from vidseg_ros.files import write_atomic
 from vidseg_ros.io.recordings import Recording, open_recordings
 from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.run import RESULT, WORK, Run
+from vidseg_ros.stream import FrameStream
 
 MARK = "fingerprint"
 
@@ -25,13 +27,16 @@ MARK = "fingerprint"
 def open_engines(config: ReplayConfig, say: Callable[[str], None] = lambda line: None) -> list[Engine]:
     """Engines of the checkpoints. Raises UserError, also where their labels differ.
 
-    ``config.engine`` names what runs checkpoints; a file of ``vidseg export`` has its own runtime.
+    ``config.engine`` names what runs checkpoints; a file of ``vidseg export`` has its own runtime. They can also do
+    what streams want of them.
     """
     own = replace(config.engine, engine="auto")
     engines = [open_model(name, own if engine_of_file(name) else config.engine, say) for name in config.checkpoints]
     if len({engine.labels for engine in engines}) > 1:
         sets = " and ".join(engine.labels.name for engine in engines)
         raise UserError(f"the checkpoints have different label sets ({sets}); compare checkpoints of one")
+    for engine in engines:
+        (BidirectionalStream if config.bidirectional else FrameStream)(engine, config.stream)
     return engines
 
 

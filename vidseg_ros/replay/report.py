@@ -13,7 +13,7 @@ import yaml
 
 from vidseg_ros.evaluation.bootstrap import Interval
 from vidseg_ros.evaluation.counts import FIGURES, LOWER_IS_BETTER, Counts, figures
-from vidseg_ros.evaluation.scores import VideoScores, by_class
+from vidseg_ros.evaluation.scores import VideoScores, by_class, meanings
 from vidseg_ros.files import write_atomic
 from vidseg_ros.replay.charts import bar_chart, line_chart
 from vidseg_ros.replay.run import LATENCY, MARKS
@@ -93,7 +93,9 @@ def _summary_table(summary: Summary) -> str:
             row += [_interval(difference, "+"), "real" if difference.excludes_zero else "open"]
         rows.append(row)
     note = "In brackets: 95 % bootstrap intervals. Without ground truth, only the lower rows can be measured."
-    return _table(header, rows) + f'<p class="small">{note}</p>'
+    about = meanings({key: interval.value for key, interval in summary.comparison.checkpoints[0].items()})
+    notes = [note, *(f"{FIGURES[key]}: {text}." for key, text in about.get("about", {}).items())]
+    return _table(header, rows) + "".join(f'<p class="small">{escape(text)}</p>' for text in notes)
 
 
 def _interval(interval: Interval, sign: str = "") -> str:

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vidseg_ros.bidirectional import BidirectionalStream
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
@@ -25,13 +26,15 @@ from vidseg_ros.io.recordings import Recording
 from vidseg_ros.labels import find_label_set
 from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.ground_truth import Reading, open_truth
-from vidseg_ros.replay.journal import JournaledStream
+from vidseg_ros.replay.journal import Entry, JournaledStream
 from vidseg_ros.replay.outputs import Outputs
+from vidseg_ros.stream import Segmentation
 
 WORK, RESULT, LATENCY = ".work", "result.json", "latency.json"
 MARKS = ("a", "b")  # of the two checkpoints
 REMEMBERED_TIMES = 100_000  # frames
 Times = deque[float]
+Answer = Entry | Segmentation
 
 
 class Run:
@@ -43,10 +46,13 @@ class Run:
         palette = find_label_set(config.palette) if config.palette else self.labels
         self.truth = open_truth(config.labels, recording, Reading(palette, self.labels))
         marks = MARKS[: len(engines)]
-        self.streams = {
-            mark: JournaledStream(engine, config.stream, folder / WORK / mark)
-            for mark, engine in zip(marks, engines, strict=True)
-        }
+        self.engines = dict(zip(marks, engines, strict=True))
+        self.journaled: dict[str, JournaledStream] = {}
+        if not config.bidirectional:
+            self.journaled = {
+                mark: JournaledStream(engine, config.stream, folder / WORK / mark)
+                for mark, engine in self.engines.items()
+            }
         self.evaluators = {mark: RecordingEvaluator(self.labels, self.truth is not None) for mark in marks}
         self.times: dict[str, Times] = {mark: deque(maxlen=REMEMBERED_TIMES) for mark in marks}
         self.before: Frame | None = None
@@ -55,17 +61,20 @@ class Run:
         self.resets: list[dict[str, Any]] = []
         self.problem = ""
         self.notes: list[str] = []
+        self.broken: UserError | OSError | None = None  # why the recording ended early
 
     def run(self, progress: Callable[[], None]) -> None:
         """Replay all; whatever ends it, results are written."""
         complete = False
         try:
-            count = len(self.streams)
+            count = len(self.engines)
             outputs = Outputs(self.folder, self.recording.camera, self.recording.fps, self.labels, count)
             with one_thread(), outputs:
-                for frame in self._frames():
-                    self._step(frame, outputs)
+                for frame, answers in self._answered():
+                    self._step(frame, answers, outputs)
                     progress()
+            if self.broken is not None:
+                raise self.broken
             self.notes += [outputs.problem] if outputs.problem else []
             self._require_matches()
             complete = True
@@ -79,16 +88,31 @@ class Run:
             self._finish(complete)
 
     def _frames(self) -> Iterator[Frame]:
-        """Read frames; what holds no image is counted and skipped, as by the node."""
-        for frame in islice(self.recording.frames(), self.config.frames):
-            if isinstance(frame, BadFrame):
-                self.rejected += 1
-                self.problem = str(frame)
-            else:
-                yield frame
+        """Read frames as far as that goes; what holds no image is counted and skipped, as by the node."""
+        try:
+            for frame in islice(self.recording.frames(), self.config.frames):
+                if isinstance(frame, BadFrame):
+                    self.rejected += 1
+                    self.problem = str(frame)
+                else:
+                    yield frame
+        except (UserError, OSError) as error:  # frames may still wait for their answers
+            self.broken = error
 
-    def _step(self, frame: Frame, outputs: Outputs) -> None:
-        answers = {mark: stream.step(frame) for mark, stream in self.streams.items()}
+    def _answered(self) -> Iterator[tuple[Frame, dict[str, Answer]]]:
+        """Each frame with the answers to it by mark; where they wait for frames behind it, so do those read so far."""
+        frames, *copies = tee(self._frames(), 1 + len(self.engines))
+        streams = [self._answers(mark, copy) for mark, copy in zip(self.engines, copies, strict=True)]
+        for frame, *answers in zip(frames, *streams, strict=True):
+            yield frame, dict(zip(self.engines, answers, strict=True))
+
+    def _answers(self, mark: str, frames: Iterator[Frame]) -> Iterator[Answer]:
+        if mark in self.journaled:
+            return map(self.journaled[mark].step, frames)
+        both = BidirectionalStream(self.engines[mark], self.config.stream)
+        return (answer for _, answer in both.segment(frames))
+
+    def _step(self, frame: Frame, answers: Mapping[str, Answer], outputs: Outputs) -> None:
         truth = self.truth.of(frame) if self.truth else None
         self.unmatched += self.truth is not None and truth is None
         overlays = outputs.write(frame, [answer.labels for answer in answers.values()])
@@ -102,7 +126,8 @@ class Run:
         for (mark, answer), overlay in zip(answers.items(), overlays, strict=True):
             segmented = SegmentedFrame(answer.labels, overlay, truth)
             self.evaluators[mark].add(self.frames, seconds, segmented, motion, begins=bool(reset))
-            self.times[mark].append(answer.model_ms)
+            if mark in self.journaled:
+                self.times[mark].append(answer.model_ms)
         self.repeated += self.before is not None and self.before.stamp == frame.stamp
         self.before = frame
         self.frames += 1
@@ -120,7 +145,7 @@ class Run:
 
     def _finish(self, complete: bool) -> None:
         """Write what was found; the journals have done their work when all is done."""
-        for stream in self.streams.values():
+        for stream in self.journaled.values():
             stream.close()
         about = {
             "input": str(self.recording.path),
@@ -136,7 +161,7 @@ class Run:
         }
         write_result(self.folder, about, self.evaluators, {"model_ms": self.times})
         if complete:
-            for mark in self.streams:
+            for mark in self.journaled:
                 shutil.rmtree(self.folder / WORK / mark)
 
 

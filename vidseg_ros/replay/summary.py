@@ -10,6 +10,7 @@ from typing import Any
 
 from vidseg_ros.evaluation.bootstrap import Comparison, compare, verdict
 from vidseg_ros.evaluation.counts import Counts, from_json, report_of, total
+from vidseg_ros.evaluation.scores import meanings
 from vidseg_ros.files import distinct
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
@@ -68,13 +69,17 @@ class Summary:
     def metrics(self) -> dict[str, Any]:
         """Content of metrics.json; no time that was measured, so that it is the same each time."""
         figures = [self._figures(number) for number in range(len(self.checkpoints))]
-        report = figures[0] | {
-            "frames": sum(recorded.result["frames"] for recorded in self.recordings),
-            "dataset": ", ".join(recorded.name for recorded in self.recordings),
-            "config": self.config,
-            "recordings": [self._recording(recorded) for recorded in self.recordings],
-            "problems": list(self.problems),
-        }
+        report = (
+            figures[0]
+            | meanings(figures[0])
+            | {
+                "frames": sum(recorded.result["frames"] for recorded in self.recordings),
+                "dataset": ", ".join(recorded.name for recorded in self.recordings),
+                "config": self.config,
+                "recordings": [self._recording(recorded) for recorded in self.recordings],
+                "problems": list(self.problems),
+            }
+        )
         if len(self.checkpoints) > 1:
             difference = {name: asdict(interval) for name, interval in self.comparison.difference.items()}
             report["compare"] = figures[1] | {"difference": difference, "verdict": self.verdict}

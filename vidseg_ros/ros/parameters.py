@@ -13,6 +13,7 @@ from rclpy.node import Node
 from vidseg_ros.checkpoints.checkpoint import MEMORIES
 from vidseg_ros.engines.config import ENGINES, EngineConfig
 from vidseg_ros.engines.registry import PRECISIONS
+from vidseg_ros.flow.estimator import DIS, PRESETS
 from vidseg_ros.io.pictures import OPACITY
 from vidseg_ros.schema import require_one_of
 from vidseg_ros.stream import StreamConfig
@@ -43,6 +44,14 @@ class Parameters:
         -1.0, "Logits by which a new label must beat the last one; below 0: as the model says", -1.0, 1000.0
     )
     memory: str = parameter(EngineConfig.memory, f"What is remembered: auto (as the model says), {', '.join(MEMORIES)}")
+    warped: int = parameter(
+        -1, "1 moves what a ConvLSTM and the hysteresis remember along the optical flow; -1: as the model says", -1, 1
+    )
+    flow: str = parameter(
+        EngineConfig.flow,
+        f"What estimates optical flow: auto (as the model says), {', '.join(DIS + preset for preset in PRESETS)} or "
+        "FILE.onnx of a network",
+    )
     image_transport: str = parameter("raw", "raw subscribes to <image>, compressed to <image>/compressed")
     cameras: list[str] = parameter([""], "Names of several cameras; their topics are <name>/image and ~/<name>/label")
     size: list[int] = parameter([0, 0], "Width and height of the network input; 0, 0: as the network was trained")
@@ -59,7 +68,9 @@ class Parameters:
     def engine_config(self) -> EngineConfig:
         """The part that the engine needs."""
         hysteresis = self.hysteresis if self.hysteresis >= 0 else None
-        return EngineConfig(self.engine, self.device, self.threads, self.precision, hysteresis, self.memory)
+        warped = self.warped > 0 if self.warped >= 0 else None
+        machine = self.engine, self.device, self.threads, self.precision
+        return EngineConfig(*machine, hysteresis, self.memory, warped, self.flow)
 
     @property
     def stream(self) -> StreamConfig:

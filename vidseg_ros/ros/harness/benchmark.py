@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.harness.player import Listener, Outcome, Player, Spinner, play
-from vidseg_ros.ros.harness.process import Resources, resources, running_node
+from vidseg_ros.ros.harness.process import Resources, engine_parameters, resources, running_node
 from vidseg_ros.ros.harness.sources import MessageSource, make_header
 
 FPS = 15.0  # of the stamps
@@ -77,7 +77,7 @@ def measure(case: NodeCase, progress: Callable[[], None] = lambda: None) -> dict
     namespace = f"/vidseg_benchmark_{os.getpid()}"
     width, height = case.size
     names = [f"camera{number}" for number in range(case.cameras)] if case.cameras > 1 else [""]
-    parameters = asdict(case.config) | {
+    parameters = engine_parameters(case.config) | {
         "model": case.model,
         "cameras": f"[{', '.join(names)}]" if case.cameras > 1 else None,
         "size": f"[{width}, {height}]",

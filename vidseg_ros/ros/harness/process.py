@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 
 from vidseg_ros.benchmark import memory_mb
+from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.transport import use_large_image_transport
 
@@ -78,6 +80,12 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def engine_parameters(config: EngineConfig) -> dict[str, Any]:
+    """What runs the network, as parameters of the node, for its command line; what is None is left out there."""
+    warped = None if config.warped is None else int(config.warped)
+    return asdict(config) | {"warped": warped, "memory": f"'{config.memory}'"}  # off, unquoted, is no text to ROS
 
 
 @contextmanager
