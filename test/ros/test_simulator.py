@@ -2,7 +2,6 @@
 
 import json
 import math
-import threading
 import time
 from dataclasses import replace
 
@@ -13,12 +12,12 @@ rclpy = pytest.importorskip("rclpy")
 pytest.importorskip("nav_msgs")
 
 from nav_msgs.msg import Odometry  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, Joy  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
+from test.ros.conftest import remapped  # noqa: E402
 from vidseg_ros.carla.labels import DECODERS, INTERFACES, TAGS_0_9_14  # noqa: E402
 from vidseg_ros.driving.control import FULL_STOP, Control  # noqa: E402
 from vidseg_ros.errors import UserError  # noqa: E402
@@ -33,31 +32,6 @@ from vidseg_ros.simulation.drive import DRIVE, Drive  # noqa: E402
 
 CONFIG = replace(DRIVE, width=160, height=120, fps=10.0)
 ROLE = "/carla/hero"
-
-
-def remapped(**topics):
-    return {"cli_args": ["--ros-args", *(w for k, v in topics.items() for w in ("-r", f"{k}:={v}"))]}
-
-
-@pytest.fixture
-def spun():
-    """Spin nodes on a thread of their own, and destroy them."""
-    executor, nodes = SingleThreadedExecutor(), []
-    thread = threading.Thread(target=executor.spin)
-
-    def add(node):
-        nodes.append(node)
-        executor.add_node(node)
-        if not thread.is_alive():
-            thread.start()
-        return node
-
-    yield add
-    executor.shutdown()
-    if thread.is_alive():
-        thread.join()
-    for node in nodes:
-        node.destroy_node()
 
 
 def listen(node, kind, topic):
