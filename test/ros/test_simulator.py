@@ -185,3 +185,50 @@ def test_the_driver_stops_when_labels_stay_away():
     driver._on_odometry(odometry)
     assert list(sent[-1].axes) == [0.0, 0.0, 1.0]
     driver.destroy_node()
+
+
+@pytest.fixture
+def driver_alone():
+    """A driver that knows its camera, without a vehicle, and what it would say to one."""
+    driver, sent = DriverNode(), []
+    driver._publisher = type("Ear", (), {"publish": staticmethod(sent.append), "topic_name": "reins"})()
+    driver._publisher.get_subscription_count = lambda: 0
+    info = CameraInfo()
+    info.k[0], info.k[2], info.k[5] = 100.0, 4.0, 2.0
+    driver._on_camera(info)
+    yield driver, sent
+    driver.destroy_node()
+
+
+def test_labels_of_another_set_are_left_out(driver_alone, capfd):
+    driver, sent = driver_alone
+    driver._on_label(to_image(np.full((6, 8), 15, np.uint8), "mono8", Header()))
+    assert not sent
+    assert "id 15, but label set 'camvid' has 11 classes; set label_set to that of the model" in capfd.readouterr().err
+    driver._on_label(to_image(np.full((6, 8), 255, np.uint8), "mono8", Header()))  # unlabelled is known
+    assert len(sent) == 1
+
+
+def test_the_evaluator_rejects_labels_of_another_set():
+    evaluator = EvaluatorNode()
+    evaluator._on_label(to_image(np.full((6, 8), 18, np.uint8), "mono8", Header()), {"received_timestamp": 0})
+    assert evaluator.figures()["rejected"] == 1
+    evaluator.destroy_node()
+
+
+def test_control_that_nobody_takes_is_warned_of_without_odometry(driver_alone, capfd):
+    driver, _ = driver_alone
+    driver._on_label(to_image(np.zeros((6, 8), np.uint8), "mono8", Header()))
+    assert "nobody takes 'reins': the vehicle is gone" in capfd.readouterr().err
+
+
+def test_a_clock_or_camera_that_stops_is_warned_of(driver_alone, capfd, monkeypatch):
+    driver, sent = driver_alone
+    driver._on_silence()
+    assert "no label" not in capfd.readouterr().err  # there was none to miss
+    driver._on_label(to_image(np.zeros((6, 8), np.uint8), "mono8", Header()))
+    later = time.monotonic() + 7
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    driver._on_silence()
+    assert "no label for 7 s of real time: the camera, the clock or the segmentation" in capfd.readouterr().err
+    assert len(sent) == 1  # a simulator that waits shall not find the brakes on
