@@ -34,6 +34,7 @@ BRIDGE = {  # arguments of the bridge
 ARGUMENTS = BRIDGE | {
     "sensors": (str(SHARE / "config" / "carla_sensors.json"), "JSON file with the vehicle and its sensors"),
     "attach": ("false", "true: bridge and vehicle run already"),
+    "record": ("", "bag to write: cameras, odometry, control, labels and scores of the run"),
 }
 
 
@@ -78,6 +79,28 @@ def start_native(value):
     return [ExecuteProcess(cmd=command, output="screen")]
 
 
+RECORDED = "|".join(  # below the vehicle: what a replay and the evaluator need, and what was made of it
+    (
+        r"(rgb_front|semantic_segmentation_front)/(image|camera_info)",
+        "odometry",
+        "(vehicle|ackermann)_control_cmd(_joy)?",
+        "segmentation/label(_info)?",
+        "evaluator/score",
+    )
+)
+
+
+def start_recorder(value):
+    """Return the recorder of the run, where one is asked for."""
+    if not value["record"]:
+        return []
+    if Path(value["record"]).exists():
+        raise RuntimeError(f"record is '{value['record']}', which is there already; name another folder")
+    topics = f"/carla/{value['role_name']}/({RECORDED})|/clock|/diagnostics"
+    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", value["record"], "--regex", topics]
+    return [ExecuteProcess(cmd=command, name="recorder", output="screen")]
+
+
 INTERFACES = {"bridge": start_bridge, "native": start_native}
 
 
@@ -88,7 +111,7 @@ def start(context):
     starting = [] if value["attach"] == "true" else INTERFACES[value["interface"]](value)
     # the server's own Fast DDS is of another version than ours
     udp = [SetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")] if value["interface"] == "native" else []
-    return [*udp, *starting]
+    return [*udp, *start_recorder(value), *starting]
 
 
 def generate_launch_description():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidseg_ros.checkpoints.checkpoint import find_checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.closed_loop import (
     CHECKPOINT,
@@ -19,7 +19,10 @@ from vidseg_ros.closed_loop import (
 )
 from vidseg_ros.engines import open_engine
 from vidseg_ros.engines.config import EngineConfig
-from vidseg_ros.labels import CAMVID
+from vidseg_ros.labels import CAMVID, LabelSet
+from vidseg_ros.networks.config import NetworkConfig
+from vidseg_ros.networks.registry import build
+from vidseg_ros.schema import from_dict
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
 SECONDS, FPS = 20.0, 8.0
@@ -86,6 +89,41 @@ def test_the_more_flicker_the_shorter_the_way():
 
 def test_the_same_seed_gives_the_same_figures():
     assert len({json.dumps(drive_by_labels(FlickeringLabels(3), 2.0, config(3))) for _ in range(2)}) == 1
+
+
+class DyingCamera(TrueLabels):
+    """Gives labels for two seconds."""
+
+    def look(self, frame):
+        return super().look(frame) if frame.stamp < 2 else None
+
+
+def test_a_camera_that_stops_stops_the_vehicle():
+    world = street(1, (160, 120), FPS, "drawn")
+    figures = drive_by_labels(DyingCamera(), 6.0, world)
+    assert figures["frames"] == 2 * FPS
+    assert 2 * 8 < figures["completed_m"] < 4.5 * 9  # a second at speed, then full brake
+    assert drive_by_labels(DyingCamera(), 8.0, world)["completed_m"] == figures["completed_m"]
+
+
+def test_stamps_that_stand_still_soon_are_too_old():
+    class Stopped(TrueLabels):
+        def look(self, frame):
+            return frame.labels, 0.0
+
+    ways = [drive_by_labels(Stopped(), s, street(1, (160, 120), FPS, "drawn"))["completed_m"] for s in (4.0, 6.0)]
+    assert 8 < ways[0] == ways[1] < 30
+
+
+def test_a_checkpoint_without_a_road_is_one_line(tmp_path, capsys):
+    indoors = LabelSet("indoors", ("floor", "wall"), ((0, 0, 0), (9, 9, 9)))
+    file = tmp_path / "indoors.safetensors"
+    Checkpoint(build(from_dict(NetworkConfig, {"name": "ssnet", "classes": 2})), indoors).save(file)
+    words = ["--checkpoint", str(file), "--size", "64x48", "--seconds", "1"]
+    assert main(["simulate", "--closed-loop", "--labels", "node", *words, "--engine", "torch"]) == 2
+    error = capsys.readouterr().err
+    assert "label set 'indoors' has no class 'road' to drive on" in error
+    assert error.count("\n") == 1
 
 
 def test_delayed_labels_are_those_of_an_older_picture():

@@ -118,6 +118,18 @@ def test_carla_names_what_is_missing():
         refuses("package carla_ros_bridge is not installed")
 
 
+def test_carla_records_the_run(tmp_path):
+    if shutil.which("ros2") is None or subprocess.run(["ros2", "bag", "--help"], check=False).returncode:
+        pytest.skip("ros2 bag is not installed")
+    process = ros2_launch("attach:=true", f"record:={tmp_path}/run", "device:=cpu", file="carla.launch.py")
+    wait_for(process, "Recording")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert "Traceback" not in output
+    assert (tmp_path / "run" / "metadata.yaml").is_file()
+    refuses("which is there already; name another folder", "attach:=true", f"record:={tmp_path}/run")
+
+
 def test_the_simulator_closes_the_loop(tmp_path):
     """One street, the shipped weights, all nodes: twelve simulated seconds in lane."""
     figures, report = tmp_path / "figures.json", tmp_path / "report"

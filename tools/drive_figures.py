@@ -92,7 +92,7 @@ def runs() -> Iterator[Run]:
     yield from (Run("sealed", CHECKPOINT, seed, seconds=LONG) for seed in SEALED)
     for seed in SEEDS:
         yield from (Run("study", labels, seed, condition) for condition in CONDITIONS for labels in MEMORIES)
-        yield from (Run("study", labels, seed, fps=15.0) for labels in MEMORIES)
+    yield from (Run("study", labels, seed, fps=15.0) for seed in SEEDS for labels in MEMORIES)
     yield from (Run("foreign", labels, seed, seconds=LONG) for labels in FOREIGN for seed in SEEDS)
 
 

@@ -43,6 +43,15 @@ class LabelSet:
         """Id of the class ``name``."""
         return self.names.index(name)
 
+    def require_known(self, ids: NDArray[np.uint8]) -> None:
+        """Raise UserError where a label image, uint8 (H, W), holds ids of no class, as one of another set does."""
+        foreign = ids[(ids >= len(self)) & (ids != IGNORE)]
+        if foreign.size:
+            raise UserError(
+                f"a label image holds id {foreign.max()}, but label set '{self.name}' has {len(self)} classes; "
+                "set label_set to that of the model"
+            )
+
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
         """RGB colour of every possible id, uint8 (256, 3); ids outside the set are black."""

@@ -14,7 +14,7 @@ from vidseg_ros.driving.lane import LaneFinder
 from vidseg_ros.driving.obstacles import Corridor, free_distance
 from vidseg_ros.driving.pid import Gains, Pid
 from vidseg_ros.errors import UserError
-from vidseg_ros.labels import CAMVID, CITYSCAPES
+from vidseg_ros.labels import CAMVID, CITYSCAPES, LabelSet
 
 WIDTH, HEIGHT = 320, 240
 CAMERA = GroundCamera(272.0, (159.5, 107.55), 1.4)
@@ -235,3 +235,9 @@ def test_pid_by_hand():
 def test_bad_settings_are_refused(name):
     with pytest.raises(UserError, match=f"driver {name} is 0; it must be above 0"):
         DriverConfig(**{name: 0})
+
+
+def test_labels_without_a_road_are_refused():
+    indoors = LabelSet("indoors", ("floor", "wall"), ((0, 0, 0), (9, 9, 9)))
+    with pytest.raises(UserError, match="label set 'indoors' has no class 'road' to drive on; use a checkpoint"):
+        Driver(indoors, CAMERA)

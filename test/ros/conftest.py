@@ -7,6 +7,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
@@ -124,3 +125,28 @@ def start(checkpoint_file):
         node.destroy_node()
         for client in clients:
             client.node.destroy_node()
+
+
+def remapped(**topics):
+    return {"cli_args": ["--ros-args", *(w for k, v in topics.items() for w in ("-r", f"{k}:={v}"))]}
+
+
+@pytest.fixture
+def spun():
+    """Spin nodes on a thread of their own, and destroy them."""
+    executor, nodes = SingleThreadedExecutor(), []
+    thread = threading.Thread(target=executor.spin)
+
+    def add(node):
+        nodes.append(node)
+        executor.add_node(node)
+        if not thread.is_alive():
+            thread.start()
+        return node
+
+    yield add
+    executor.shutdown()
+    if thread.is_alive():
+        thread.join()
+    for node in nodes:
+        node.destroy_node()

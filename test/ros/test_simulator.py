@@ -2,7 +2,6 @@
 
 import json
 import math
-import threading
 import time
 from dataclasses import replace
 
@@ -13,12 +12,12 @@ rclpy = pytest.importorskip("rclpy")
 pytest.importorskip("nav_msgs")
 
 from nav_msgs.msg import Odometry  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, Joy  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
+from test.ros.conftest import remapped  # noqa: E402
 from vidseg_ros.carla.labels import DECODERS, INTERFACES, TAGS_0_9_14  # noqa: E402
 from vidseg_ros.driving.control import FULL_STOP, Control  # noqa: E402
 from vidseg_ros.errors import UserError  # noqa: E402
@@ -33,31 +32,6 @@ from vidseg_ros.simulation.drive import DRIVE, Drive  # noqa: E402
 
 CONFIG = replace(DRIVE, width=160, height=120, fps=10.0)
 ROLE = "/carla/hero"
-
-
-def remapped(**topics):
-    return {"cli_args": ["--ros-args", *(w for k, v in topics.items() for w in ("-r", f"{k}:={v}"))]}
-
-
-@pytest.fixture
-def spun():
-    """Spin nodes on a thread of their own, and destroy them."""
-    executor, nodes = SingleThreadedExecutor(), []
-    thread = threading.Thread(target=executor.spin)
-
-    def add(node):
-        nodes.append(node)
-        executor.add_node(node)
-        if not thread.is_alive():
-            thread.start()
-        return node
-
-    yield add
-    executor.shutdown()
-    if thread.is_alive():
-        thread.join()
-    for node in nodes:
-        node.destroy_node()
 
 
 def listen(node, kind, topic):
@@ -211,3 +185,50 @@ def test_the_driver_stops_when_labels_stay_away():
     driver._on_odometry(odometry)
     assert list(sent[-1].axes) == [0.0, 0.0, 1.0]
     driver.destroy_node()
+
+
+@pytest.fixture
+def driver_alone():
+    """A driver that knows its camera, without a vehicle, and what it would say to one."""
+    driver, sent = DriverNode(), []
+    driver._publisher = type("Ear", (), {"publish": staticmethod(sent.append), "topic_name": "reins"})()
+    driver._publisher.get_subscription_count = lambda: 0
+    info = CameraInfo()
+    info.k[0], info.k[2], info.k[5] = 100.0, 4.0, 2.0
+    driver._on_camera(info)
+    yield driver, sent
+    driver.destroy_node()
+
+
+def test_labels_of_another_set_are_left_out(driver_alone, capfd):
+    driver, sent = driver_alone
+    driver._on_label(to_image(np.full((6, 8), 15, np.uint8), "mono8", Header()))
+    assert not sent
+    assert "id 15, but label set 'camvid' has 11 classes; set label_set to that of the model" in capfd.readouterr().err
+    driver._on_label(to_image(np.full((6, 8), 255, np.uint8), "mono8", Header()))  # unlabelled is known
+    assert len(sent) == 1
+
+
+def test_the_evaluator_rejects_labels_of_another_set():
+    evaluator = EvaluatorNode()
+    evaluator._on_label(to_image(np.full((6, 8), 18, np.uint8), "mono8", Header()), {"received_timestamp": 0})
+    assert evaluator.figures()["rejected"] == 1
+    evaluator.destroy_node()
+
+
+def test_control_that_nobody_takes_is_warned_of_without_odometry(driver_alone, capfd):
+    driver, _ = driver_alone
+    driver._on_label(to_image(np.zeros((6, 8), np.uint8), "mono8", Header()))
+    assert "nobody takes 'reins': the vehicle is gone" in capfd.readouterr().err
+
+
+def test_a_clock_or_camera_that_stops_is_warned_of(driver_alone, capfd, monkeypatch):
+    driver, sent = driver_alone
+    driver._on_silence()
+    assert "no label" not in capfd.readouterr().err  # there was none to miss
+    driver._on_label(to_image(np.zeros((6, 8), np.uint8), "mono8", Header()))
+    later = time.monotonic() + 7
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    driver._on_silence()
+    assert "no label for 7 s of real time: the camera, the clock or the segmentation" in capfd.readouterr().err
+    assert len(sent) == 1  # a simulator that waits shall not find the brakes on

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidseg_ros.errors import UserError
 from vidseg_ros.labels import LabelSet
 
 ROAD = ("road",)
@@ -24,7 +25,12 @@ class ClassRoles:
 
     @staticmethod
     def of(labels: LabelSet) -> ClassRoles:
-        """Find the classes of ``labels`` by their names."""
+        """Find the classes of ``labels`` by their names. Raises UserError where none is a road: nobody drives on it."""
+        if not set(ROAD) & set(labels.names):
+            raise UserError(
+                f"label set '{labels.name}' has no class '{ROAD[0]}' to drive on; use a checkpoint that has "
+                "one, such as espnet_street"
+            )
         return ClassRoles(*(_table(labels, names) for names in (ROAD, PEOPLE, VEHICLES)))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
@@ -22,6 +24,7 @@ from vidseg_ros.ros.parameters import declare_parameters, read_parameters
 from vidseg_ros.ros.spin import run
 
 CAMERA_HEIGHT = 1.4  # m above the road
+PATIENCE = 3.0  # s of real time without labels
 
 
 class DriverNode(Node):
@@ -36,10 +39,12 @@ class DriverNode(Node):
         self._control = find_control(self.declare_parameter("control", "auto").value)
         self._driver: Driver | None = None
         self._speed, self._last = 0.0, float("inf")  # nothing to miss before the first label
+        self._heard = float("inf")  # wall time, s
         self._publisher = self.create_publisher(self._control.message, self._control.topic, QoSProfile(depth=1))
         self.create_subscription(CameraInfo, "camera_info", self._on_camera, qos_profile_sensor_data)
         self.create_subscription(Odometry, "odometry", self._on_odometry, qos_profile_sensor_data)
         self.create_subscription(Image, "label", self._on_label, QoSProfile(depth=1))
+        self.create_timer(PATIENCE, self._on_silence, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_camera(self, info: CameraInfo) -> None:
         if self._driver is not None:
@@ -53,11 +58,7 @@ class DriverNode(Node):
 
     def _on_odometry(self, odometry: Odometry) -> None:
         """Remember the speed; speak up only where labels stay away, which is what decides."""
-        if not self._publisher.get_subscription_count():
-            self.get_logger().warning(
-                f"nobody takes '{self._publisher.topic_name}': the vehicle is gone, or has another name or interface",
-                throttle_duration_sec=5.0,
-            )
+        self._warn_of_nobody()
         self._speed, now = float(odometry.twist.twist.linear.x), 1e-9 * nanoseconds(odometry)
         if now - self._last > self._config.max_age:
             self._publisher.publish(self._control.write(FULL_STOP, self._speed, odometry.header))
@@ -68,13 +69,30 @@ class DriverNode(Node):
             return
         try:
             labels = exact_pixels(message, "mono8")
-        except BadFrame as error:
+            self._labels.require_known(labels)
+        except (BadFrame, UserError) as error:
             self.get_logger().error(f"label image left out: {error}", throttle_duration_sec=5.0)
             return
-        self._last = 1e-9 * nanoseconds(message)
+        self._warn_of_nobody()
+        self._last, self._heard = 1e-9 * nanoseconds(message), time.monotonic()
         self._driver.see(labels, self._last, self._speed)
         control = self._driver.decide(self._last, self._speed)
         self._publisher.publish(self._control.write(control, self._speed, message.header))
+
+    def _warn_of_nobody(self) -> None:
+        if not self._publisher.get_subscription_count():
+            self.get_logger().warning(
+                f"nobody takes '{self._publisher.topic_name}': the vehicle is gone, or has another name or interface",
+                throttle_duration_sec=5.0,
+            )
+
+    def _on_silence(self) -> None:
+        """Say that the world stands still; a simulator that waits must not find the brakes on when it goes on."""
+        if (silent := time.monotonic() - self._heard) > PATIENCE:
+            self.get_logger().warning(
+                f"no label for {silent:.0f} s of real time: the camera, the clock or the segmentation node has stopped",
+                throttle_duration_sec=5.0,
+            )
 
     def finish(self) -> None:
         """Leave nothing behind; the vehicle stops by itself when control stays away."""

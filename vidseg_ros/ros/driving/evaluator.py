@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from vidseg_ros.carla.labels import DECODERS, INTERFACES, find_tags
+from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable
 from vidseg_ros.io.image_messages import BadFrame, find_decoder, image_to_rgb
 from vidseg_ros.labels import CAMVID, IGNORE, LABEL_SETS, find_label_set
@@ -84,7 +85,7 @@ class EvaluatorNode(Node):
         self.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_label(self, message: Image, info: dict[str, int]) -> None:
-        if (labels := self._pixels(message, "mono8")) is not None:
+        if (labels := self._pixels(message, "mono8")) is not None and self._knows(labels):
             now = self.get_clock().now().nanoseconds
             self._live.took("sim_ms", 1e-6 * (now - nanoseconds(message)))
             self._match("label", message, labels, info["received_timestamp"])
@@ -128,6 +129,14 @@ class EvaluatorNode(Node):
         except BadFrame as error:
             self._reject(str(error))
             return None
+
+    def _knows(self, labels: Ids) -> bool:
+        try:
+            self._labels.require_known(labels)
+        except UserError as error:
+            self._reject(str(error))
+            return False
+        return True
 
     def _reject(self, problem: str) -> None:
         self._rejected += 1
