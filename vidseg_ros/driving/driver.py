@@ -49,9 +49,9 @@ class DriverConfig:
     max_age: float = 1.0  # of the last label image, s; then the vehicle stops
 
     def __post_init__(self) -> None:
-        positive = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "cornering")
-        positive += ("wheel_rate", "pedal_rate", "max_age")
-        require_positive(**{f"driver {name}": getattr(self, name) for name in positive})
+        moving = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "cornering")
+        for name in (*moving, "wheel_rate", "pedal_rate", "max_age"):
+            require_positive(**{f"driver {name}": getattr(self, name)})
 
 
 class Driver:
