@@ -18,10 +18,11 @@ from vidseg_ros.losses import Batch, Output
 from vidseg_ros.losses.config import LossConfig
 from vidseg_ros.networks import unroll
 from vidseg_ros.training.config import PhaseConfig
+from vidseg_ros.training.loading import StepSampler, clips_of, loader
 from vidseg_ros.training.module import SegmentationModule
 from vidseg_ros.training.run import RunFolder, WholeFiles
 from vidseg_ros.training.sequences import there_and_back
-from vidseg_ros.training.trainer import Hardware, StepSampler, _loader, clips_of, train
+from vidseg_ros.training.trainer import Hardware, train
 
 
 def run(config, output, start=None, resume=False, say=lambda line: None):
@@ -90,7 +91,7 @@ def test_processes_that_draw_clips_change_nothing(dataset):
     )
     clips = clips_of(config, config.phases[0], CAMVID, 0)
     assert clips[0][2].shape == (1, 2, SIZE[1], SIZE[0])
-    alone, helped = (list(_loader(clips, StepSampler(lambda: 0, 4, 2), Hardware(workers=n))) for n in (0, 2))
+    alone, helped = (list(loader(clips, StepSampler(lambda: 0, 4, 2), n)) for n in (0, 2))
     for mine, theirs in zip(alone, helped, strict=True):
         assert all(torch.equal(*parts) for parts in zip(mine, theirs, strict=True))
 

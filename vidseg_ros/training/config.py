@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vidseg_ros.data.config import MEMORY_FLOWS, AugmentationConfig, SourceConfig
 from vidseg_ros.errors import UserError
@@ -126,3 +126,8 @@ class TrainConfig:
         if self.teacher is not None and not wanted:
             keys = ", ".join(f"lambda_{name}" for name in DISTILLED)
             raise UserError(f"teacher is given, and no term of the loss asks it; set one of {keys} in loss")
+
+
+def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
+    """Return what a phase builds: the network, or its single-frame form."""
+    return replace(network, cell=None, propagation=None) if phase.single_frame else network

@@ -23,13 +23,13 @@ def pace(step: int, steps: int, config: TrainConfig) -> float:
     return min((step + 1) / (config.warm_up * steps + 1), fall)
 
 
-def parameter_groups(lesson: nn.Module, network: StreamingNetwork, head_factor: float) -> list[dict[str, Any]]:
-    """Groups of what learns in ``lesson``, with the ``factor`` of their learning rate.
+def parameter_groups(module: nn.Module, network: StreamingNetwork, head_factor: float) -> list[dict[str, Any]]:
+    """Groups of what learns in ``module``, with the ``factor`` of their learning rate.
 
     The heads are what a network has beside its encoder or backbone; where it has none, its last layers.
     """
     if head_factor == 1:
-        return [{"params": [p for p in lesson.parameters() if p.requires_grad], "factor": 1.0}]
+        return [{"params": [p for p in module.parameters() if p.requires_grad], "factor": 1.0}]
     deep = [part for name in BACKBONES if isinstance(part := getattr(network, name, None), nn.Module)]
     if deep:
         below = {id(parameter) for part in deep for parameter in part.parameters()}
@@ -38,9 +38,9 @@ def parameter_groups(lesson: nn.Module, network: StreamingNetwork, head_factor: 
         trained = {name: part for name, part in network.named_children() if any(True for _ in part.parameters())}
         last = [part for name, part in trained.items() if name in HEADS] or list(trained.values())[-1:]
         heads = {id(parameter) for part in last for parameter in part.parameters()}
-    own = getattr(lesson, "head", None)  # the classifier of an encoder that trains alone
+    own = getattr(module, "head", None)  # the classifier of an encoder that trains alone
     heads |= {id(parameter) for parameter in own.parameters()} if isinstance(own, nn.Module) else set()
-    learning = [p for p in lesson.parameters() if p.requires_grad]
+    learning = [p for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in learning if (id(p) in heads) == quick], "factor": factor}
         for quick, factor in ((False, 1.0), (True, head_factor))

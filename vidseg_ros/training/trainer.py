@@ -5,39 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import cv2
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.datasets import open_dataset
-from vidseg_ros.data.mixture import ClipDataset, class_frequency, open_source
+from vidseg_ros.data.mixture import class_frequency
 from vidseg_ros.data.stored import StoredFrame, sequences
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_writable
 from vidseg_ros.labels import LabelSet, find_label_set
 from vidseg_ros.losses import class_weights
 from vidseg_ros.networks import StreamingNetwork, build
-from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.training.arithmetic import memory_format, usable_precision
 from vidseg_ros.training.callbacks import KeepBest, Progress, Say
-from vidseg_ros.training.config import PhaseConfig, TrainConfig
+from vidseg_ros.training.config import TrainConfig, phase_network
+from vidseg_ros.training.loading import StepSampler, clips_of, loader
 from vidseg_ros.training.module import SegmentationModule
 from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, is_first_process
 from vidseg_ros.training.teaching import Ensemble
 from vidseg_ros.training.transfer import transfer
 
-AHEAD = 4  # batches that each process draws ahead
 EXPECTED_WARNINGS = (
     "does not have many workers",
     "resuming from a checkpoint that ended",
@@ -110,11 +105,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
-def phase_network(network: NetworkConfig, phase: PhaseConfig) -> NetworkConfig:
-    """Return what a phase builds: the network, or its single-frame form."""
-    return replace(network, cell=None, propagation=None) if phase.single_frame else network
-
-
 def _checked_precision(config: TrainConfig, hardware: Hardware, say: Say) -> str:
     """The precision of the config where this machine is right in it; each process looks, and the first one says."""
     networks = [build(phase_network(config.network, phase)) for phase in config.phases]
@@ -130,57 +120,37 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     frequency = torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32)
     weights = class_weights(frequency, config.loss.weight_power)
     teacher = Ensemble(config.teacher, labels, job.say) if config.teacher else None
-    lesson = SegmentationModule(network, labels, config, phase, weights, job.validation, teacher)
+    module = SegmentationModule(network, labels, config, phase, weights, job.validation, teacher)
     if hardware.compiled:
         network.compile()
-        lesson.objective.compile()
+        module.objective.compile()
         if teacher is not None:
             teacher.compile()
     network.to(memory_format=memory_format(hardware.device, config.precision))  # type: ignore[call-overload]
-    trainer = _trainer(job, number, bool(lesson.validation))
+    trainer = _trainer(job, number, bool(module.validation))
     sampler = StepSampler(
         lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size
     )
-    clips = _loader(dataset, sampler, hardware)
-    rounds = -(-len(lesson.validation) // trainer.world_size)  # as many in each process, or they wait for each other
+    clips = loader(dataset, sampler, hardware.workers, hardware.device != "cpu")
+    rounds = -(-len(module.validation) // trainer.world_size)  # as many in each process, or they wait for each other
     judged = range(trainer.global_rank, rounds * trainer.world_size, trainer.world_size) if rounds else None
     state = folder / STATE
     try:
-        trainer.fit(lesson, clips, judged, ckpt_path=str(state) if state.is_file() else None)
+        trainer.fit(module, clips, judged, ckpt_path=str(state) if state.is_file() else None)
     except UserError as error:
         raise _plain(error) from error
     if judged and phase.steps % min(config.validate_every, phase.steps):
-        trainer.validate(lesson, judged, verbose=False)
+        trainer.validate(module, judged, verbose=False)
     if trainer.is_global_zero:
         best = folder / BEST
-        last = replace(lesson.snapshot(), about={"step": phase.steps, "metrics": {}})
+        last = replace(module.snapshot(), about={"step": phase.steps, "metrics": {}})
         (load_checkpoint(best) if best.is_file() else last).save(folder / DONE)
     trainer.strategy.barrier()
-
-
-def _loader(dataset: ClipDataset, sampler: StepSampler, hardware: Hardware) -> DataLoader[tuple[Tensor, ...]]:
-    """Draw clips, ahead of the steps where processes do it, each with one thread."""
-    ahead: dict[str, Any] = {}
-    if hardware.workers:
-        cv2.setNumThreads(1)  # here: threads do not outlive a fork, and to end them in a worker waits for ever
-        ahead = {"prefetch_factor": AHEAD, "persistent_workers": True}
-    pinned = hardware.device != "cpu"
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=hardware.workers, pin_memory=pinned, **ahead)
 
 
 def _plain(error: UserError) -> UserError:
     """The error without the traceback that a process which draws clips hands over with it."""
     return UserError(str(error).rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2])
-
-
-def clips_of(config: TrainConfig, phase: PhaseConfig, labels: LabelSet, number: int) -> ClipDataset:
-    """Return the clips of phase ``number``."""
-    used = [source for source in config.data if source.share > 0]
-    shape, last = (phase.clip_length, config.network.input.size), phase.supervise == "last"
-    sources = [open_source(source, *shape, labels, config.augmentation, config.flow, last) for source in used]
-    memory = config.memory_flow if phase_network(config.network, phase).needs_flow else ""
-    shares = [source.share for source in used]
-    return ClipDataset(sources, shares, (config.seed, number), config.loss.needs_flow, memory)
 
 
 def _trainer(job: TrainingRun, number: int, judged: bool) -> Trainer:
@@ -226,22 +196,3 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", f".*{message}.*")
-
-
-class StepSampler(Sampler[list[int]]):
-    """Clip numbers of each step from ``first()`` to ``steps``, this process's share of the batch.
-
-    Clips are numbered through the phase, so a run that was killed goes on with those that it has not seen, and
-    ``world`` processes see together what one would.
-    """
-
-    def __init__(self, first: Callable[[], int], steps: int, batch: int, rank: int = 0, world: int = 1) -> None:
-        self.first, self.steps, self.batch = first, steps, batch
-        self.rank, self.world = rank, world
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.first(), self.steps):
-            yield list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
-
-    def __len__(self) -> int:
-        return self.steps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,13 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vidseg_ros.engines import Engine
 from vidseg_ros.errors import describe
-from vidseg_ros.io.bag_reader import STAMP_END, header_stamp
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import Decoder, compressed_picture, raw_picture
 from vidseg_ros.io.pictures import blend
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.ros.diagnostics import ONLY_CAMERA, Reporter, Statistics
 from vidseg_ros.ros.parameters import Parameters
+from vidseg_ros.ros.segmentation.received import Received, read_stamp
 from vidseg_ros.stream import FrameStream, Segmentation
 
 OUTPUTS = ("label", "color", "overlay", "confidence")
@@ -36,24 +35,6 @@ WARN_PERIOD = 5.0  # seconds between two warnings of a kind
 def qos(reliability: QoSReliabilityPolicy) -> QoSProfile:
     """Return a profile of its own for each topic: rclpy writes overrides into it."""
     return QoSProfile(depth=1, reliability=reliability)
-
-
-@dataclass(frozen=True)
-class Received:
-    """A serialised image message, when it came, and how far its stamp is from that of the message before, nanoseconds.
-
-    laps: when it was taken from the queue, read, segmented and answered.
-    """
-
-    data: bytes
-    time: float
-    elapsed: int
-    laps: list[float] = field(default_factory=list)
-
-    def after(self, dropped: Received) -> Received:
-        """Return this message, with the distance of a dropped one where that is further from normal."""
-        both = (self.elapsed, dropped.elapsed)
-        return replace(self, elapsed=min(both) if min(both) < 0 else max(both))
 
 
 class Camera:
@@ -205,8 +186,3 @@ def compressed_topic(node: LifecycleNode, image: str) -> str:
     if remapped != node.resolve_topic_name(topic, only_expand=True):
         return str(remapped)
     return f"{node.resolve_topic_name(image)}/compressed"
-
-
-def read_stamp(data: bytes) -> int:
-    """The stamp, nanoseconds, of a serialised message that begins with a header (CDR); 0 where it is cut short."""
-    return header_stamp(data) if len(data) >= STAMP_END else 0

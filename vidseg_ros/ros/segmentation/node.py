@@ -20,9 +20,10 @@ from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import Decoder, find_decoder
 from vidseg_ros.ros.diagnostics import make_status
 from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
-from vidseg_ros.ros.segmentation.camera import Camera, Received
+from vidseg_ros.ros.segmentation.camera import Camera
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
+from vidseg_ros.ros.segmentation.received import Received
 from vidseg_ros.ros.segmentation.recovery import Recovery
 from vidseg_ros.ros.segmentation.warm_up import WarmUp
 from vidseg_ros.ros.spin import run
