@@ -143,7 +143,16 @@ def test_names_in_a_plot_stay_apart(tmp_path, monkeypatch):
 
 def test_rendering_takes_frames_in_turn():
     asked = []
-    assert rendering.seconds(SimpleNamespace(frame=asked.append), 40) >= 0
+
+    class Frame:
+        def __init__(self, index):
+            self.index = index
+
+        @property
+        def rgb(self):
+            asked.append(self.index)
+
+    assert rendering.seconds(SimpleNamespace(frame=Frame), 40) >= 0
     assert asked == list(range(40, 40 + rendering.FRAMES))
 
 

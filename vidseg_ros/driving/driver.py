@@ -49,8 +49,8 @@ class DriverConfig:
     max_age: float = 1.0  # of the last label image, s; then the vehicle stops
 
     def __post_init__(self) -> None:
-        positive = ("cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "cornering")
-        positive += ("wheel_rate", "pedal_rate", "max_age")
+        positive = ["cruise", "look_ahead", "least_look_ahead", "wheelbase", "max_steer", "braking", "cornering"]
+        positive += ["wheel_rate", "pedal_rate", "max_age"]
         require_positive(**{f"driver {name}": getattr(self, name) for name in positive})
 
 
