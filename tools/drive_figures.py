@@ -43,9 +43,9 @@ SEEDS, SEALED = range(100, 110), range(200, 220)
 CURVE_SEEDS, STUDY_SEEDS = range(100, 106), range(100, 105)
 CONDITIONS = {  # weather, and the deviation of the exposure from frame to frame; None: that of a drive
     "clear": ("drawn", None),
-    "rain": ("rain", None),
-    "dusk": ("dusk", None),
     "exposure flicker": ("drawn", 0.25),
+    "dusk": ("dusk", None),
+    "rain": ("rain", None),
 }
 HYSTERESIS = 0.5
 MEMORIES = {  # checkpoint, memory, hysteresis
@@ -85,14 +85,14 @@ class Run:
 
 
 def runs() -> Iterator[Run]:
-    """All drives; those of the study a street after the other, so that what is measured so far is paired."""
+    """All drives; those of the study a condition after the other, so that what is measured so far is paired."""
     yield from (Run("streets", labels, seed, seconds=LONG) for labels in ("truth", CHECKPOINT) for seed in SEEDS)
     yield from (Run("curves", f"flicker {share}", seed) for seed in CURVE_SEEDS for share in SHARES)
     yield from (Run("curves", f"delay {delay}", seed) for seed in CURVE_SEEDS for delay in DELAYS)
     yield from (Run("sealed", CHECKPOINT, seed, seconds=LONG) for seed in SEALED)
     for chosen in (list(MEMORIES)[:3], list(MEMORIES)[3:]):
-        for seed in STUDY_SEEDS:
-            yield from (Run("study", labels, seed, condition) for condition in CONDITIONS for labels in chosen)
+        for condition in CONDITIONS:
+            yield from (Run("study", labels, seed, condition) for seed in STUDY_SEEDS for labels in chosen)
     yield from (Run("study", labels, seed, fps=15.0) for seed in STUDY_SEEDS for labels in MEMORIES)
     yield from (Run("foreign", labels, seed) for seed in STUDY_SEEDS for labels in FOREIGN)
 
