@@ -74,7 +74,7 @@ def test_a_row_of_drives_counts_and_means():
 
 
 def test_gains_are_paired_over_streets():
-    ways = {1: 100, 2: 20, 3: 60}
+    ways = {1: 100, 2: 20, 3: 60, 5: 80, 6: 70}
     study = [drives(n, s, w + 5 * (n == "memory")) for s, w in ways.items() for n in ("single", "memory")]
     lone = drives("single", 4, 1000)
     assert driving_page.paired([*study, lone]) == study
@@ -82,6 +82,9 @@ def test_gains_are_paired_over_streets():
     assert "| memory |" in line
     assert "**+5** [+5, +5]" in line  # the same on each street: certain, though streets differ by more
     assert "+0.00 [+0.00, +0.00]" in line
+    assert driving_page.verdict(study).startswith("Against the single: way is surely higher with memory. Nothing else")
+    assert "nothing is certain" in driving_page.verdict(study[:4])
+    assert "does not pay" in driving_page.verdict([drive | {"completed_m": 1.0} for drive in study])
     mean, low, high = driving_page.interval([1.0, -1.0, 0.5, -0.5])
     assert low < 0 == mean < high
 
@@ -155,7 +158,16 @@ def test_names_in_a_plot_stay_apart(tmp_path, monkeypatch):
 
 def test_rendering_takes_frames_in_turn():
     asked = []
-    assert rendering.seconds(SimpleNamespace(frame=asked.append), 40) >= 0
+
+    class Frame:
+        def __init__(self, index):
+            self.index = index
+
+        @property
+        def rgb(self):
+            asked.append(self.index)
+
+    assert rendering.seconds(SimpleNamespace(frame=Frame), 40) >= 0
     assert asked == list(range(40, 40 + rendering.FRAMES))
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE, PAGE, CHART = DOCS / "driving.in.md", DOCS / "driving.md", DOCS / "driving.png"
 DRAWS, BOUNDS = 2000, (2.5, 97.5)
+FEW = 5  # streets below which nothing is certain
 Drive = Mapping[str, Any]
 Key = tuple[str, float]  # condition and frames a second
 
@@ -24,7 +25,6 @@ COLUMNS: dict[str, tuple[Callable[[Drive], float], str]] = {
     "way, m": (lambda drive: drive["completed_m"], ".0f"),
     "Cons, %": (lambda drive: drive["cons"], ".2f"),
 }
-HIGHER_IS_BETTER = ("way, m", "Cons, %")
 
 
 def without_fault(drive: Drive) -> bool:
@@ -46,9 +46,9 @@ def select(drives: Sequence[Drive], **wanted: Any) -> list[Drive]:
     return sorted(found, key=lambda drive: drive["seed"])
 
 
-def lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; all columns but the first are numbers."""
-    head = [f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1)]
+def lines(header: Sequence[str], rows: Sequence[Sequence[object]], texts: int = 1) -> str:
+    """A table; all columns but the first ``texts`` are numbers."""
+    head = [f"| {' | '.join(header)} |", "|" + " --- |" * texts + " ---: |" * (len(header) - texts)]
     return "\n".join(head + [f"| {' | '.join(map(str, row))} |" for row in rows])
 
 
@@ -88,7 +88,7 @@ def conditions(study: Sequence[Drive]) -> str:
         for condition, fps in keys(study)
         for name in dict.fromkeys(drive["labels"] for drive in study)
     ]
-    return lines(["condition", "labels", "without a fault", *COLUMNS], rows)
+    return lines(["condition", "labels", "without a fault", *COLUMNS], rows, texts=2)
 
 
 def gains(study: Sequence[Drive]) -> str:
@@ -98,8 +98,9 @@ def gains(study: Sequence[Drive]) -> str:
     for name in others:
         cells = []
         for take, form in COLUMNS.values():
-            mean, low, high = interval(_differences(study, take, first, name))
-            sure = "**" if low > 0 or high < 0 else ""
+            differences = _differences(study, take, first, name)
+            mean, low, high = interval(differences)
+            sure = "**" if (low > 0 or high < 0) and len(differences) >= FEW else ""
             cells.append(f"{sure}{mean:+{form}}{sure} [{low:+{form}}, {high:+{form}}]")
         rows.append([name, *cells])
     return lines([f"minus {first}", *COLUMNS], rows)
@@ -108,15 +109,17 @@ def gains(study: Sequence[Drive]) -> str:
 def verdict(study: Sequence[Drive]) -> str:
     """Say in which figures a memory is surely better than the first one, or worse."""
     first, *others = dict.fromkeys(drive["labels"] for drive in study)
-    found: dict[str, list[str]] = {"better": [], "worse": []}
-    for name in others:
-        for column, (take, _) in COLUMNS.items():
-            _, low, high = interval(_differences(study, take, first, name))
-            if low > 0 or high < 0:
-                good = (low > 0) == (column in HIGHER_IS_BETTER)
-                found["better" if good else "worse"].append(f"{column.split(',', 1)[0]} ({name})")
-    said = [f"Surely {word} than {first}: {'; '.join(names)}." for word, names in found.items() if names]
-    return " ".join(said) or "No figure tells them apart: on these streets consistency does not pay at the wheel."
+    if len({drive["seed"] for drive in study}) < FEW:
+        return "On so few streets nothing is certain."
+    said = []
+    for column, (take, _) in COLUMNS.items():
+        bounds = {name: interval(_differences(study, take, first, name))[1:] for name in others}
+        for sign, word in ((1, "higher"), (-1, "lower")):
+            names = [name for name, (low, high) in bounds.items() if min(sign * low, sign * high) > 0]
+            if names:
+                said.append(f"{column.split(',', 1)[0]} is surely {word} with {', '.join(names)}")
+    unsure = "No figure tells them from the single frame: on these streets consistency does not pay at the wheel."
+    return f"Against the {first}: {'; '.join(said)}. Nothing else is certain." if said else unsure
 
 
 def _differences(study: Sequence[Drive], take: Callable[[Drive], float], first: str, name: str) -> list[float]:

@@ -1,6 +1,7 @@
 """The same checkpoint, input and engine: the same bytes, run after run."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from vidseg_ros.engines import open_engine, open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 
+ROOT = Path(__file__).parents[2]
 STEPS = 5
 ENGINES = ["torch", "openvino", "onnxruntime"]
 
@@ -44,7 +46,9 @@ def test_another_process_is_the_same(name, checkpoint_file):
     pytest.importorskip(f"vidseg_ros.engines.{name}")
     here = run(open_model(str(checkpoint_file), EngineConfig(name, "cpu", 1)))
     command = [sys.executable, __file__, str(checkpoint_file), name]
-    there = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    there = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     assert there.stdout.strip() == here
 
 

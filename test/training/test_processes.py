@@ -156,7 +156,9 @@ def test_verbs_say_in_one_line_what_is_wrong(dataset, tmp_path, checkpoint_file,
 
 @pytest.mark.parametrize(("what", "workers"), [("frames", 0), ("labels", 0), ("labels", 1)])
 def test_a_broken_file_is_named(toy, dataset, tmp_path, what, workers, capsys, monkeypatch):
-    monkeypatch.setattr("vidseg_ros.training.trainer.class_frequency", lambda dataset, classes: np.ones(classes))
+    monkeypatch.setattr(
+        "vidseg_ros.training.trainer.class_frequency", lambda dataset, classes, labelled: np.ones(classes)
+    )
     path = dataset / what / "s_00032.png"
     path.write_bytes(path.read_bytes()[:100])
     assert (

@@ -169,13 +169,13 @@ def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArr
     return np.stack(flows) if flows else np.empty((0, 2, *first.shape[1:3]), np.float32)
 
 
-def class_frequency(dataset: ClipDataset, classes: int) -> NDArray[np.float64]:
+def class_frequency(dataset: ClipDataset, classes: int, labelled: bool = True) -> NDArray[np.float64]:
     """Return the share of each class among the labelled pixels of the first clips, (classes,).
 
-    Raises UserError where there is none, for nothing could be learnt.
+    Raises UserError where clips that should be ``labelled`` have none, for nothing could be learnt from them.
     """
     labels = (dataset.clip(number).labels for number in range(COUNTED_CLIPS))
     counts = sum(np.bincount(clip.ravel(), minlength=IGNORE + 1)[:classes] for clip in labels)
-    if not np.any(counts):
+    if labelled and not np.any(counts):
         raise UserError(f"no pixel of the first {COUNTED_CLIPS} clips is labelled; check the label files of the data")
-    return np.asarray(counts / np.sum(counts))
+    return np.asarray(counts / np.maximum(np.sum(counts), 1))

@@ -103,12 +103,17 @@ class Pose:
 class WorldFrame:
     """One picture with its truth."""
 
-    rgb: NDArray[np.uint8]  # (H, W, 3)
     labels: NDArray[np.uint8]  # (H, W), CamVid ids
     stamp: float  # seconds
+    _picture: Callable[[], NDArray[np.uint8]] = field(repr=False)
     _raster: Raster = field(repr=False)
     _moved: Callable[[Pose, float], Placed] = field(repr=False)  # its polygons, seen from a pose at a time
     _next: tuple[Pose, float] = field(repr=False)
+
+    @cached_property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture, uint8 (H, W, 3). Painted when first asked for: who drives by true labels needs none."""
+        return self._picture()
 
     @cached_property
     def flow(self) -> NDArray[np.float32]:
@@ -172,13 +177,15 @@ class StreetWorld:
         camera = self.camera(pose)
         near = self.surroundings(pose.x, time, backward=bool(np.cos(pose.heading) < 0))
         raster = rasterize(near.polygons, near.poses(time, camera), camera, time)
-        rgb = self._expose(colors(raster, self._light(time)), time)
+
+        def picture() -> NDArray[np.uint8]:
+            return self._expose(colors(raster, self._light(time)), time)
 
         def moved(pose: Pose, time: float) -> Placed:
             camera = self.camera(pose)
             return Placed.of(near.poses(time, camera).posed(raster.polygons, time), camera)
 
-        return WorldFrame(rgb, raster.labels, time, raster, moved, (next_pose or pose, later))
+        return WorldFrame(raster.labels, time, picture, raster, moved, (next_pose or pose, later))
 
     @property
     def lane(self) -> float:

@@ -117,7 +117,8 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     config, labels, hardware = job.config, job.labels, job.hardware
     phase, folder = config.phases[number], job.run.phase(number)
     dataset = clips_of(config, phase, labels, number)
-    frequency = torch.as_tensor(class_frequency(dataset, len(labels)), dtype=torch.float32)
+    labelled = not all(source.unlabelled for source in config.data if source.share > 0)
+    frequency = torch.as_tensor(class_frequency(dataset, len(labels), labelled), dtype=torch.float32)
     weights = class_weights(frequency, config.loss.weight_power)
     teacher = Ensemble(config.teacher, labels, job.say) if config.teacher else None
     module = SegmentationModule(network, labels, config, phase, weights, job.validation, teacher)
