@@ -9,7 +9,7 @@ import torch
 
 from test.conftest import CPU, SIZE, tiny_network
 from vidseg_ros.benchmark import pictures
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.engines import TorchEngine, open_model
 from vidseg_ros.engines import export as module
@@ -198,7 +198,7 @@ def test_int8_is_calibrated_and_close(tmp_path, capsys):
     """The shipped weights, calibrated on the street, compared with themselves over another drive, batch of two."""
     pytest.importorskip("nncf")
     path, size = tmp_path / "x.xml", (160, 96)
-    words = ["export", DEFAULT_CHECKPOINT, str(path), "--int8", "street", "--size", "160x96", "--format"]
+    words = ["export", "espnet_l1b_camvid", str(path), "--int8", "street", "--size", "160x96", "--format"]
     assert main([*words, "openvino"]) == 0
     assert 'element_type="i8"' in path.read_text()
     model, eager = open_model(str(path), EngineConfig(device="cpu")), TorchEngine(load_checkpoint(), CPU)
