@@ -22,7 +22,7 @@ COLUMNS: dict[str, tuple[Callable[[Drive], float], str]] = {
     "lateral jerk, m/s³": (lambda drive: drive["lateral_jerk"], ".2f"),
     "longitudinal jerk, m/s³": (lambda drive: drive["longitudinal_jerk"], ".2f"),
     "false brakings": (lambda drive: drive["false_brakings"], ".1f"),
-    "way, m": (lambda drive: drive["completed_m"], ".0f"),
+    "way, m": (lambda drive: drive["completed_m"], ".1f"),
     "Cons, %": (lambda drive: drive["cons"], ".2f"),
 }
 
@@ -184,16 +184,17 @@ def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
 def write(drives: Sequence[Drive]) -> None:
     """Fill the template, and draw the chart."""
     study = paired(select(drives, part="study"))
+    at_8_hz = select(study, fps=8.0)
     parts = {
         "streets": streets(drives, "streets"),
         "sealed": streets(drives, "sealed"),
         "foreign": streets(drives, "foreign"),
         "conditions": conditions(study),
-        "gains": gains(study),
+        "gains": gains(at_8_hz),
         "flicker": curves(drives, "flicker", "share of blocks wrong"),
         "delay": curves(drives, "delay", "delay, s"),
-        "verdict": verdict(study),
-        "study streets": str(len({drive["seed"] for drive in study})),
+        "verdict": verdict(at_8_hz),
+        "study streets": str(len({drive["seed"] for drive in at_8_hz})),
     }
     page = TEMPLATE.read_text()
     for name, text in parts.items():
