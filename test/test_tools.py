@@ -70,7 +70,7 @@ def drives(labels, seed, way, **more):
 
 def test_a_row_of_drives_counts_and_means():
     row = driving_page.row("node", [drives("node", 1, 100), drives("node", 2, 51, in_lane=80, false_brakings=3)])
-    assert row == ["node", "1 of 2", "0.10", "0.40", "1.00", "2.00", "1.5", "76", "99.00"]
+    assert row == ["node", "1 of 2", "0.10", "0.40", "1.00", "2.00", "1.5", "75.5", "99.00"]
 
 
 def test_gains_are_paired_over_streets():
@@ -80,7 +80,7 @@ def test_gains_are_paired_over_streets():
     assert driving_page.paired([*study, lone]) == study
     line = driving_page.gains(study).splitlines()[-1]
     assert "| memory |" in line
-    assert "**+5** [+5, +5]" in line  # the same on each street: certain, though streets differ by more
+    assert "**+5.0** [+5.0, +5.0]" in line  # the same on each street: certain, though streets differ by more
     assert "+0.00 [+0.00, +0.00]" in line
     assert driving_page.verdict(study).startswith("Against the single: way is surely higher with memory. Nothing else")
     assert "nothing is certain" in driving_page.verdict(study[:4])

@@ -93,8 +93,8 @@ def runs() -> Iterator[Run]:
     for chosen in (list(MEMORIES)[:3], list(MEMORIES)[3:]):
         for condition in CONDITIONS:
             yield from (Run("study", labels, seed, condition) for seed in STUDY_SEEDS for labels in chosen)
-    yield from (Run("study", labels, seed, fps=15.0) for seed in STUDY_SEEDS for labels in MEMORIES)
     yield from (Run("foreign", labels, seed) for seed in STUDY_SEEDS for labels in FOREIGN)
+    yield from (Run("study", labels, seed, fps=15.0) for seed in STUDY_SEEDS for labels in MEMORIES)
 
 
 def source(run: Run) -> LabelSource:

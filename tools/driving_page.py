@@ -22,7 +22,7 @@ COLUMNS: dict[str, tuple[Callable[[Drive], float], str]] = {
     "lateral jerk, m/s³": (lambda drive: drive["lateral_jerk"], ".2f"),
     "longitudinal jerk, m/s³": (lambda drive: drive["longitudinal_jerk"], ".2f"),
     "false brakings": (lambda drive: drive["false_brakings"], ".1f"),
-    "way, m": (lambda drive: drive["completed_m"], ".0f"),
+    "way, m": (lambda drive: drive["completed_m"], ".1f"),
     "Cons, %": (lambda drive: drive["cons"], ".2f"),
 }
 
@@ -149,13 +149,13 @@ def curves(drives: Sequence[Drive], kind: str, unit: str) -> str:
 
 
 def draw(drives: Sequence[Drive]) -> None:
-    """Draw both curves, and what each memory shakes and brakes."""
+    """Draw both curves, and how much each memory shakes the vehicle."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     panels = figure.subplots(2, 2)
     for axes, kind, label in zip(panels[0], ("flicker", "delay"), ("share of blocks wrong", "s late"), strict=True):
         _draw_curve(axes, curve(drives, kind), f"true labels: {kind}", label)
     study = paired(select(drives, part="study"))
-    for axes, column in zip(panels[1], ("lateral jerk, m/s³", "false brakings"), strict=True):
+    for axes, column in zip(panels[1], ("lateral jerk, m/s³", "longitudinal jerk, m/s³"), strict=True):
         _draw_bars(axes, study, column)
     figure.savefig(CHART, dpi=110)
 
@@ -165,6 +165,10 @@ def _draw_curve(axes: Any, points: Mapping[float, Sequence[Drive]], title: str, 
     ways = [np.mean([drive["completed_m"] for drive in drives]) for drives in points.values()]
     axes.plot(list(points), ways, marker="o", label="way, m")
     axes.plot(list(points), shares, marker="s", label="streets without a fault, %")
+    for column, mark in (("lateral jerk, m/s³", "^"), ("false brakings", "v")):
+        take = COLUMNS[column][0]
+        heights = [10 * np.mean([take(drive) for drive in drives]) for drives in points.values()]
+        axes.plot(list(points), heights, marker=mark, linewidth=1, label=f"{column}, times 10")
     axes.set(xlabel=label, ylim=(0, None), title=title)
     axes.legend(fontsize=8)
 
@@ -184,16 +188,17 @@ def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
 def write(drives: Sequence[Drive]) -> None:
     """Fill the template, and draw the chart."""
     study = paired(select(drives, part="study"))
+    at_8_hz = select(study, fps=8.0)
     parts = {
         "streets": streets(drives, "streets"),
         "sealed": streets(drives, "sealed"),
         "foreign": streets(drives, "foreign"),
         "conditions": conditions(study),
-        "gains": gains(study),
+        "gains": gains(at_8_hz),
         "flicker": curves(drives, "flicker", "share of blocks wrong"),
         "delay": curves(drives, "delay", "delay, s"),
-        "verdict": verdict(study),
-        "study streets": str(len({drive["seed"] for drive in study})),
+        "verdict": verdict(at_8_hz),
+        "study streets": str(len({drive["seed"] for drive in at_8_hz})),
     }
     page = TEMPLATE.read_text()
     for name, text in parts.items():
