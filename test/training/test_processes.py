@@ -102,7 +102,7 @@ def test_verbs_train_and_evaluate(toy, tmp_path, capsys):
     report = json.loads(figures.read_text())
     assert set(report) == {
         "miou", "acc", "cons", "consw", "vc8", "vc16", "per_class", "frames", "checkpoint", "dataset",
-        "tc", "tc_visible", "trajectory", "trajectory_bounded", "flicker", "flicker_per_class", "stride",
+        "tc", "tc_visible", "trajectory", "trajectory_bounded", "flicker", "flicker_per_class", "stride", "about",
     }  # fmt: skip
     assert report["frames"] == 4
     assert report["cons"] is not None
