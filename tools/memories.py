@@ -34,7 +34,6 @@ HYSTERESES = (0, 0.5)
 STRIDES = (1, 2, 4)
 LONGEST = 5  # frames, as in GRFP's table 2
 QUALITY = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw"}
-MOTION = {"TC (occlusion-aware)": "tc_visible", "trajectory": "trajectory", "flicker": "flicker"}
 Figures = dict[str, Any]
 
 
@@ -47,7 +46,9 @@ def kinds(name: str) -> tuple[str, ...]:
 def quality(out: Path) -> Figures:
     """Figures by network, hysteresis and memory."""
     return {
-        f"{name}, {hysteresis}, {memory}": evaluate(name, "--memory", memory, "--hysteresis", hysteresis, out=out)
+        f"{name}, {hysteresis}, {memory}": evaluate(
+            name, "--memory", memory, "--hysteresis", hysteresis, "--no-temporal", out=out
+        )
         for name in SHIPPED
         for hysteresis in HYSTERESES
         for memory in kinds(name)
@@ -127,8 +128,8 @@ def tables() -> dict[str, str]:
     figures = json.loads(MEMORIES.read_text()) if MEMORIES.is_file() else {}
     built = dict.fromkeys(("memories", "memory_gains", "strides", "window", "both_ways"), "not measured yet")
     if "quality" in figures:
-        header = ["network", "hysteresis", "memory", *QUALITY, *MOTION, "pole"]
-        built["memories"] = table(header, rows(figures["quality"], QUALITY | MOTION))
+        header = ["network", "hysteresis", "memory", *QUALITY, "pole"]
+        built["memories"] = table(header, rows(figures["quality"], QUALITY))
         built["memory_gains"] = gains(figures["quality"])
     for part, title in (("strides", "every Nth frame"), ("window", "frames")):
         if part in figures:
