@@ -201,7 +201,8 @@ def test_int8_is_calibrated_and_close(tmp_path, capsys):
     words = ["export", "espnet_l1b_camvid", str(path), "--int8", "street", "--size", "160x96", "--format"]
     assert main([*words, "openvino"]) == 0
     assert 'element_type="i8"' in path.read_text()
-    model, eager = open_model(str(path), EngineConfig(device="cpu")), TorchEngine(load_checkpoint("espnet_l1b_camvid"), CPU)
+    model = open_model(str(path), EngineConfig(device="cpu"))
+    eager = TorchEngine(load_checkpoint("espnet_l1b_camvid"), CPU)
     mine, theirs = [None, None], [None, None]
     for number in range(4):
         batch = np.stack([pictures(size)[number], pictures(size)[number + 10]])
