@@ -44,7 +44,7 @@ benchmark: venv  # needs VIDSEG_DATA for CamVid
 soak: venv
 	$(BIN)/python -m tools.reliability
 
-# the comparisons of the paper in docs/results.md: about two hours on two cores, resumable
+# the comparisons of the papers in docs/results.md: many hours on two cores, resumable; on a GPU: python -m tools.experiments --device cuda
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it
 	$(BIN)/python -m tools.experiments
 

@@ -30,8 +30,8 @@ class FlowMemoryConfig:
 class Recalled:
     """The past at the places of today's pixels.
 
-    past: (N, C, h, w). keep: the share of it that is kept, (N, 1, h, w). difference: of the pictures, mean of the
-    absolute values, 0..255 (N, 1, h, w). picture: today's at this size, grey, float32 (N, 1, h, w).
+    past: (N, C, h, w). keep: the share of it that is kept, (N, 1, h, w). difference: of the grey
+    pictures, absolute, 0..255 (N, 1, h, w). picture: today's at this size, grey, float32 (N, 1, h, w).
     """
 
     past: Tensor
