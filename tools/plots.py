@@ -74,7 +74,7 @@ def plot_tradeoff(experiments: Mapping[str, Report]) -> None:
     axes.invert_xaxis()
     below = ", ".join(f"{name} ({report['miou']:.1f})" for name, report in runs if report["miou"] < least)
     axes.set(
-        xlabel=f"inconsistency, 100 - Cons, %\nnot shown, mIoU far below: {below}",
+        xlabel="inconsistency, 100 - Cons, %" + (f"\nnot shown, mIoU far below: {below}" if below else ""),
         ylabel="mIoU, %",
         title="Small runs: accuracy and consistency",
     )
