@@ -18,13 +18,11 @@ demo: venv
 
 test: lint pytest
 
-# A worker that dies takes the test along that it runs: what failed is run once more, in one process.
 # Nodes are tested by themselves: they count milliseconds. pyproject.toml holds the floor of the coverage; sysmon is the core that
-# costs least, from Python 3.12 on.
+# costs least, from Python 3.12 on. A worker that dies ends the run: pytest-xdist loses the tests of its files otherwise, or waits.
 pytest: export COVERAGE_CORE = sysmon
 pytest: venv
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore test/ros --cov --cov-report= --cov-fail-under=0 \
-		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --cov --cov-append --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 --ignore test/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest test/ros --cov --cov-append
 
 lint: venv

@@ -1,7 +1,11 @@
 """All engines give the labels of the network, frame by frame, with their own states."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,6 +247,36 @@ def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
     open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
     assert len(converted) == 2  # the damaged one, and other weights
     assert len(list((tmp_path / "vidseg_ros").glob("*.model"))) == 2
+
+
+COME_AND_GO = """
+import os, signal
+import numpy as np
+from test.conftest import SIZE, tiny_network
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
+from vidseg_ros.engines import open_engine
+from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.labels import CAMVID
+
+engines = [open_engine(Checkpoint(tiny_network(None), CAMVID), EngineConfig("openvino", "cpu", 1)) for _ in range(2)]
+for engine in engines:
+    engine.step(np.zeros((1, *SIZE[::-1], 3), np.uint8), [None])
+while engines:
+    del engine
+    engine = engines.pop(0)
+del engine
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_engines_came_and_went():
+    """The runtime gives its thread a stack for handlers; where that is freed in use, any signal ends the process."""
+    pytest.importorskip("vidseg_ros.engines.openvino")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", COME_AND_GO]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 ALONG = {

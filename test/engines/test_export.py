@@ -23,6 +23,7 @@ from vidseg_ros.labels import CAMVID
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 openvino = pytest.importorskip("openvino")
+core = pytest.importorskip("vidseg_ros.engines.openvino").core
 
 CPU_PROVIDER, TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
 
@@ -80,7 +81,7 @@ def with_onnx(path, feed):
 
 
 def with_openvino(path, feed):
-    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     assert [next(iter(port.names)) for port in compiled.inputs][:2] == ["frames", "fresh"]
     results = compiled(feed)
     return [results[i] for i in range(len(results))]

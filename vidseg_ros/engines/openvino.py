@@ -7,7 +7,7 @@ import struct
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -41,9 +41,20 @@ def settings(config: EngineConfig) -> dict[str, Any]:
     }
 
 
+@cache
+def core() -> openvino.Core:
+    """The one core of this process, which lives as long as it does.
+
+    A core gives its thread another stack for handlers of signals and puts the one before back when it goes. Of two
+    cores the younger may put back what the older one has freed by then: the next signal, be it an interrupt,
+    ends the process without a word.
+    """
+    return openvino.Core()
+
+
 def open_session(model: openvino.Model, how: dict[str, Any]) -> Session:
     """Compile a model; one request is enough, since steps come one after another."""
-    request = openvino.Core().compile_model(model, "CPU", how).create_infer_request()
+    request = core().compile_model(model, "CPU", how).create_infer_request()
 
     def session(arrays: Arrays) -> Arrays:
         # the arrays live until the request is over, so the runtime may read them in place
@@ -79,14 +90,14 @@ class OpenVinoFile(FileEngine):
     def _read(self, path: Path, config: EngineConfig) -> Mapping[str, Any]:
         self.settings = settings(config)
         try:
-            model = openvino.Core().read_model(path)
+            model = core().read_model(path)
         except RuntimeError as error:
             raise unreadable(path, error) from error
         keys = [[OWNER, key] for key in ABOUT]
         return {key[1]: model.get_rt_info(key).value for key in keys if model.has_rt_info(key)}
 
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
-        model = openvino.Core().read_model(self.path)
+        model = core().read_model(self.path)
         blank = [
             np.zeros((1, *shape(port)), port.element_type.to_dtype()) for port in model.inputs[3 if self.flow else 2 :]
         ]
@@ -148,7 +159,7 @@ def unpacked(data: bytes) -> openvino.Model:
     """The model of ``packed``."""
     (length,) = struct.unpack_from(LENGTH, data)
     start = struct.calcsize(LENGTH)
-    return openvino.Core().read_model(data[start : start + length], data[start + length :])
+    return core().read_model(data[start : start + length], data[start + length :])
 
 
 def convert(step: ExportStep) -> openvino.Model:
