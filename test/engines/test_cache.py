@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -25,10 +26,21 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "vidseg_ros"
 
 
+MODELS = []  # one conversion for all tests, which are of one network: it takes seconds
+
+
 @pytest.fixture
-def label(folder):
+def label(folder, monkeypatch):
     """Open an engine of one checkpoint and label a picture; returns the labels."""
-    pytest.importorskip("openvino")
+    module = pytest.importorskip("vidseg_ros.engines.openvino")
+    convert = module.convert
+
+    def converted(step):
+        if not MODELS:
+            MODELS.append(convert(step))
+        return MODELS[0].clone()
+
+    monkeypatch.setattr(module, "convert", converted)
     checkpoint, batch = Checkpoint(lively(tiny_network("L1b")), CAMVID), pictures(1, 64, 96)
     return lambda: open_engine(checkpoint, CONFIG).step(batch, [None])[0].labels
 
@@ -66,6 +78,25 @@ def test_an_entry_of_another_content_is_made_again(folder, label):
     for content in (b"", b"x", bytes(8) + b"<net/>", (2**40).to_bytes(8, "little")):
         save_sealed(file, content)
         np.testing.assert_array_equal(label(), right)
+
+
+def test_onnxruntime_starts_from_its_cache(folder, monkeypatch, caplog):
+    module = pytest.importorskip("vidseg_ros.engines.onnxruntime")
+    convert = Mock(side_effect=module.to_onnx)
+    monkeypatch.setattr(module, "to_onnx", convert)
+
+    def label(count):
+        engine = open_engine(Checkpoint(lively(tiny_network(None)), CAMVID), EngineConfig("onnxruntime", "cpu", 1))
+        return engine.step(pictures(count, 64, 96), [None] * count)[0].labels
+
+    right = label(1)
+    np.testing.assert_array_equal(label(2)[:1], right)
+    assert convert.call_count == 1  # for any number of frames
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    np.testing.assert_array_equal(label(1), right)
+    assert convert.call_count == 2
+    assert "is damaged" in caplog.text
 
 
 def test_two_at_once_and_another_version(folder, label, monkeypatch):

@@ -45,7 +45,7 @@ def toy(dataset, tmp_path):
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
-    config, output, whole = toy(100), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
+    config, output, whole = toy(40), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
     config.write_text(config.read_text() + "ema_decay: 0.9\n")
     state = tmp_path / "killed.run/phase1/state.ckpt"
     process = vidseg("train", config, output, "--device", "cpu")
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
     process.wait()
     assert not output.exists(), "it was killed in time"
     step = torch.load(state)["global_step"]
-    assert 0 < step < 100
+    assert 0 < step < 40
     assert main(["train", str(config), str(output), "--resume", "--device", "cpu"]) == 0
     assert main(["train", str(config), str(whole), "--device", "cpu"]) == 0
     resumed, straight = load_checkpoint(output).network.state_dict(), load_checkpoint(whole).network.state_dict()

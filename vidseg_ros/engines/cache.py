@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,16 @@ def cache_key(step: ExportStep, runtime: str) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def converted(step: ExportStep, runtime: str, convert: Callable[[ExportStep], bytes]) -> bytes:
+    """The step as ``convert`` makes it, or as an earlier start has kept it: converting takes seconds."""
+    path = cache_folder() / f"{cache_key(step, runtime)}.model"
+    data = load_sealed(path)
+    if data is None:
+        data = convert(step)
+        save_sealed(path, data)
+    return data
 
 
 def load_sealed(path: Path) -> bytes | None:

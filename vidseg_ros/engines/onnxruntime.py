@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
-from vidseg_ros.engines.cache import cache_folder
+from vidseg_ros.engines.cache import cache_folder, converted
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.onnx import to_onnx
@@ -93,7 +94,8 @@ class OnnxRuntimeEngine(ExportedEngine):
         self.options = session_options(config)
 
     def _convert(self, step: ExportStep, batch: int) -> Session:
-        return as_session(onnxruntime.InferenceSession(to_onnx(step), self.options, providers=self.providers))
+        model = converted(step, f"onnx, torch {torch.__version__}", to_onnx)
+        return as_session(onnxruntime.InferenceSession(model, self.options, providers=self.providers))
 
 
 class OnnxFile(FileEngine):
