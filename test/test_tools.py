@@ -254,3 +254,9 @@ def test_an_experiment_runs_to_its_figures(toy, tmp_path, monkeypatch):
     assert first["frames"] == second["frames"] == 3 and 0 <= second["miou"] <= 100
     monkeypatch.setattr(experiments, "run", lambda name, hardware: pytest.fail(f"{name} ran again"))
     experiments.main()
+
+
+def test_documents_name_no_folder_of_one_machine(pytestconfig):
+    files = [file for kind in ("*.md", "docs/*.md", "docs/*.json") for file in pytestconfig.rootpath.glob(kind)]
+    assert len(files) > 20
+    assert not [file.name for file in files if "/tmp/tmp" in file.read_text()]

@@ -160,6 +160,7 @@ def students(name: str, network: Config, start: str | None) -> dict[str, Experim
 MOBILE_ROWS = ("student", "temporal", "all", "all, temporal x 50")
 ETC: dict[str, Experiment] = {
     **students("ESPNet", SMALL, "espnet_camvid"),
+    **students("ESPNet at 240x180", ESPNET, "espnet_camvid"),
     **{
         name: run
         for name, run in students("MobileNetV2-PSP", MOBILE, None).items()

@@ -25,6 +25,7 @@ if __name__ == "__main__":  # as ``python tools/figures.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools import comparisons, memories, networks, plots, speed, stability
+from tools.networks import QUALITY
 from tools.rendering import RENDERING
 from tools.tables import table
 
@@ -184,16 +185,30 @@ def demo(figures: Mapping[str, Figures]) -> str:
 def replayed(figures: Figures) -> str:
     """The table of the shipped pair in a replay, with the bootstrap intervals of all figures."""
     pair, difference = figures["camvid"]["pair"], figures["camvid"]["difference"]
-
-    def cell(*measured: float, sign: str = "") -> str:
-        value, low, high = (f"{figure:{sign}.2f}" for figure in measured)
-        return f"{value} [{low}, {high}]"
-
     rows = [
         [title, *(cell(one[key], *one["intervals"][key]) for one in pair), cell(*difference[key].values(), sign="+")]
         for key, title in REPLAYED.items()
     ]
     return table(["percent", *(one["checkpoint"] for one in pair), "difference"], rows)
+
+
+def cell(*measured: float, sign: str = "") -> str:
+    """A value with the bounds of its interval."""
+    value, low, high = (f"{figure:{sign}.2f}" for figure in measured)
+    return f"{value} [{low}, {high}]"
+
+
+def with_flow(figures: Figures) -> str:
+    """The table of what the memory along the flow changes of each network, with bootstrap intervals."""
+    if "memories" not in figures:
+        return "Not measured yet."
+    names = [*QUALITY, *MOTION]
+    values = [*QUALITY.values(), *MOTION.values()]
+    rows = [
+        [f"`{name}`", *(cell(*difference[key].values(), sign="+") for key in values)]
+        for name, difference in figures["memories"].items()
+    ]
+    return table(["network", *names], rows)
 
 
 def long_replay(figures: Figures) -> str:
@@ -235,6 +250,7 @@ def write(figures: Figures, experiments: Figures) -> None:
         "etc_steps": str(comparisons.ETC_STEPS),
         **{name: build(experiments) for name, build in TABLES.items()},
         "replayed": replayed(replays),
+        "with_flow": with_flow(replays),
         "verdict": replays["camvid"]["verdict"],
         "report_kb": str(replays["camvid"]["report_kb"]),
         "long_replay": long_replay(replays),

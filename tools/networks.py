@@ -67,7 +67,7 @@ def quality(checkpoints: dict[str, str], out: Path) -> dict[str, Any]:
         for size in [trained] if name in SHIPPED else INPUTS:
             rows[f"{name} {size}"] = evaluate(
                 path, "--size", size, "--memory", "off", "--hysteresis", 0, "--no-temporal", out=out
-            )
+            ) | {"checkpoint": name}
     return rows
 
 

@@ -1,6 +1,7 @@
 """Measure what docs/replay.md states, into docs/replay_figures.json: a memory off and on, and a long bag.
 
 python -m tools.replay_figures camvid     # needs VIDSEG_DATA; also replay_report.png
+python -m tools.replay_figures memories   # needs VIDSEG_DATA; every shipped network, for docs/results.md
 python -m tools.replay_figures long       # a bag of 10,000 frames of the street world, at 160x120
 python -m tools.replay_figures viewing    # viewing.png alone: needs VIDSEG_DATA, pip install rerun-sdk, and Vulkan
 """
@@ -27,6 +28,11 @@ from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES
 from vidseg_ros.io.image_messages import image_data
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
+if __name__ == "__main__":  # as ``python tools/replay_figures.py`` too
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.networks import SHIPPED
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FIGURES = DOCS / "replay_figures.json"
 MODEL = "espnet_camvid_fast"
@@ -43,29 +49,42 @@ def replay(*arguments: object, cwd: Path | None = None) -> tuple[float, float]:
     return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def camvid(folder: Path) -> Figures:
-    """Figures of the default with its memory off and on, on CamVid val, at 15 Hz, with its report's size."""
-    val = find_dataset("camvid/val")
-    files = {"off": folder / "memory_off.safetensors", "flow": folder / "memory_flow.safetensors"}
+def off_and_flow(folder: Path, model: str, *inference: object) -> Figures:
+    """What a replay of CamVid val, at 15 Hz, says of a network with its memory off and along the flow."""
+    files = {memory: folder / f"memory_{memory}.safetensors" for memory in ("off", "flow")}
     for memory, file in files.items():
-        words = ["average", DEFAULT_CHECKPOINT, str(file), "--memory", memory]
+        words = ["average", model, str(file), "--memory", memory, *map(str, inference)]
         subprocess.run([sys.executable, "-m", "vidseg_ros", *words], check=True)
     checkpoints = ("--checkpoint", files["off"], "--compare", files["flow"])
     data = ("frames", "--labels", "labels", "--fps", 15)
-    out = folder / "out"
-    replay(*data, *checkpoints, "--output", out, cwd=val)
-    metrics = json.loads((out / "metrics.json").read_text())
+    replay(*data, *checkpoints, "--output", folder / "out", cwd=find_dataset("camvid/val"))
+    metrics: Figures = json.loads((folder / "out/metrics.json").read_text().replace(f"{folder}/", ""))
+    return metrics
+
+
+def camvid(folder: Path) -> Figures:
+    """Figures of the default with its memory off and on, with its report's size."""
+    metrics, report = off_and_flow(folder, DEFAULT_CHECKPOINT), folder / "out/report.html"
     keys = ("checkpoint", "intervals")
     names = metrics["compare"]["difference"]
     pair = [{key: found[key] for key in (*keys, *names)} for found in (metrics, metrics["compare"])]
-    screenshot(out / "report.html", DOCS / "replay_report.png")
+    screenshot(report, DOCS / "replay_report.png")
     return {
         "pair": pair,
         "difference": names,
         "verdict": metrics["compare"]["verdict"],
         "frames": metrics["frames"],
-        "report_kb": round((out / "report.html").stat().st_size / 1000),
+        "report_kb": round(report.stat().st_size / 1000),
     }
+
+
+def memories(folder: Path) -> Figures:
+    """What the memory along the flow changes of each shipped network, without hysteresis, with intervals."""
+    found = {}
+    for name in SHIPPED:
+        (folder / name).mkdir()
+        found[name] = off_and_flow(folder / name, name, "--hysteresis", 0)["compare"]["difference"]
+    return found
 
 
 def screenshot(page: Path, picture: Path) -> None:
@@ -131,7 +150,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             viewing(Path(folder))
         return
-    measure = {"camvid": camvid, "long": long}[sys.argv[1]]
+    measure = {"camvid": camvid, "memories": memories, "long": long}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         found = {sys.argv[1]: measure(Path(folder))}
     figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
