@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -6,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from vidseg_ros.errors import UserError
 from vidseg_ros.labels import IGNORE
-from vidseg_ros.losses import Batch, Objective, Output, class_weights, cross_entropy, inconsistency
+from vidseg_ros.losses import CODE, Batch, Objective, Output, Rule, class_weights, cross_entropy, inconsistency
 from vidseg_ros.losses.config import LossConfig
 
 
@@ -86,7 +88,7 @@ def test_inconsistency_by_hand(first, second, expected):
 
 def test_inconsistency_absolute():
     probabilities, labels = pair([(0, 0), (0, 0)], [(0.8, 0.4), (0.9, 0.7)])
-    assert inconsistency(probabilities, labels, absolute=True).item() == pytest.approx((0.4 + 0.2) / 2)
+    assert inconsistency(probabilities, labels, Rule(absolute=True)).item() == pytest.approx((0.4 + 0.2) / 2)
 
 
 def near_a_change(labels, t, n, y, x, steps):
@@ -125,8 +127,57 @@ def test_inconsistency_against_loops(seed, absolute, all_classes, dilation, fram
     logits, labels = random_clip(seed, frames)
     probabilities = logits.softmax(2)
     expected = slow_inconsistency(probabilities, labels, absolute, all_classes, dilation)
-    found = inconsistency(probabilities, labels.to(torch.uint8), absolute, all_classes, dilation)
+    found = inconsistency(probabilities, labels.to(torch.uint8), Rule(absolute, all_classes, dilation=dilation))
     assert found.item() == pytest.approx(expected)
+
+
+def slow_code(probabilities, labels, name):
+    """A variant of the public code, pixel by pixel, as that code words it."""
+    frames, batch, _, height, width = probabilities.shape
+    total = norm = 0
+    for t, n, y, x in product(range(frames - 1), range(batch), range(height), range(width)):
+        s1, s2 = labels[t, n, y, x].item(), labels[t + 1, n, y, x].item()
+        if IGNORE in (s1, s2):
+            continue
+        norm += 1
+        if near_a_change(labels, t, n, y, x, 2):
+            continue
+        p1, p2 = probabilities[t, n, :, y, x].tolist(), probabilities[t + 1, n, :, y, x].tolist()
+        first, second = p1.index(max(p1)) == s1, p2.index(max(p2)) == s2
+        absolute, squared = ([abs(a - b) ** power for a, b in zip(p1, p2, strict=True)] for power in (1, 2))
+        total += {
+            "abs_diff": sum(absolute),
+            "sq_diff": sum(squared),
+            "abs_diff_true": absolute[s1] * (first or second),
+            "sq_diff_true": squared[s1] * (first or second),
+            "sq_diff_true_XOR": squared[s1] * (first != second),
+            "abs_diff_th20": sum(d for d, a, b in zip(absolute, p1, p2, strict=True) if a > 0.2 and b > 0.2),
+        }[name]
+    return total / max(norm, 1)
+
+
+@pytest.mark.parametrize("name", CODE)
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=5, deadline=None)
+def test_variants_of_the_public_code_against_loops(name, seed):
+    logits, labels = random_clip(seed, height=6, width=7)
+    labels[labels == 2] = 1  # fewer changes, so that some pixels are far from each
+    probabilities = logits.softmax(2)
+    assert LossConfig(inconsistency=name).rule == CODE[name]
+    found = inconsistency(probabilities, labels, CODE[name])
+    assert found.item() == pytest.approx(slow_code(probabilities, labels, name))
+
+
+def test_probabilities_of_zero_change_too():
+    probabilities, labels = pair([(0, 0), (0, 0)], [(1.0, 0.0), (0.0, 1.0)])
+    assert inconsistency(probabilities, labels).item() == 1
+
+
+def test_a_variant_of_the_code_takes_no_other_settings():
+    with pytest.raises(UserError, match="sq_diff, which has its own difference, compared and dilation"):
+        LossConfig(inconsistency="sq_diff", dilation=2)
+    with pytest.raises(UserError, match=r"loss\.inconsistency is 'argmax_pred'; use one of paper, sq_diff_true"):
+        LossConfig(inconsistency="argmax_pred")
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -135,7 +186,8 @@ def test_inconsistency_against_loops(seed, absolute, all_classes, dilation, fram
 def test_inconsistency_gradients(absolute, all_classes, dilation):
     logits, labels = random_clip(5, classes=3, height=3, width=4)
     assert torch.autograd.gradcheck(
-        lambda x: inconsistency(x.softmax(2), labels, absolute, all_classes, dilation), logits.requires_grad_()
+        lambda x: inconsistency(x.softmax(2), labels, Rule(absolute, all_classes, dilation=dilation)),
+        logits.requires_grad_(),
     )
 
 
@@ -144,26 +196,27 @@ def test_dilation_spares_the_neighbours_of_a_change():
     labels = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0]]).view(2, 1, 1, 4)
     first = torch.tensor([0.9, 0.7], dtype=torch.float64).view(2, 1, 1, 1, 1).expand(-1, -1, -1, -1, 4)
     probabilities = torch.cat([first, 1 - first], 2)
-    found = [inconsistency(probabilities, labels, absolute=True, dilation=steps).item() for steps in range(4)]
+    found = [inconsistency(probabilities, labels, Rule(True, dilation=steps)).item() for steps in range(4)]
     assert found == pytest.approx([0.2, 0.2, 0.2, 0.0])
     uneven = probabilities.clone()
     uneven[1, 0, :, 0, 1] = torch.tensor([0.9, 0.1])  # next to the change nothing happens
-    found = [inconsistency(uneven, labels, absolute=True, dilation=steps).item() for steps in range(3)]
+    found = [inconsistency(uneven, labels, Rule(True, dilation=steps)).item() for steps in range(3)]
     assert found == pytest.approx([0.4 / 3, 0.2, 0.2])
 
 
 @pytest.mark.parametrize(
-    ("config", "arguments"),
+    ("config", "rule"),
     [
-        (LossConfig(), (False, False, 0)),
-        (LossConfig(difference="absolute"), (True, False, 0)),
-        (LossConfig(compared="all"), (False, True, 0)),
-        (LossConfig(dilation=2), (False, False, 2)),
+        (LossConfig(), Rule()),
+        (LossConfig(difference="absolute"), Rule(absolute=True)),
+        (LossConfig(compared="all"), Rule(all_classes=True)),
+        (LossConfig(dilation=2), Rule(dilation=2)),
+        (LossConfig(inconsistency="sq_diff_true_XOR"), Rule(right="one", dilation=2, over_valid=True)),
     ],
 )
-def test_the_objective_takes_the_variant_of_its_config(config, arguments):
+def test_the_objective_takes_the_variant_of_its_config(config, rule):
     logits, labels = random_clip(9, height=6, width=8)
-    expected = inconsistency(logits.softmax(2), labels, *arguments)
+    expected = inconsistency(logits.softmax(2), labels, rule)
     torch.testing.assert_close(objective_of(logits, labels, config)["incons"], expected)
 
 

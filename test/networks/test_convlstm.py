@@ -16,9 +16,9 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def make(convolution="standard", activation="prelu", channels=(19, 19), kernel=3):
+def make(convolution="standard", activation="prelu", channels=(19, 19), kernel=3, peephole="old"):
     torch.manual_seed(0)
-    return ConvLSTM(*channels, CellConfig("L1a", kernel, convolution, activation, (2, 3)))
+    return ConvLSTM(*channels, CellConfig("L1a", kernel, convolution, activation, (2, 3), peephole))
 
 
 @pytest.mark.parametrize(("convolution", "expected"), FORMULA.items())
@@ -35,9 +35,10 @@ def test_parameter_count_l1b():
         assert parameters(cell) - cell.h0.numel() - cell.c0.numel() - 1 == expected
 
 
-def test_step_against_the_equations():
+@pytest.mark.parametrize("peephole", ["old", "new"])
+def test_step_against_the_equations(peephole):
     """One step written out gate by gate, with a convolution per gate and a random state."""
-    cell = make(channels=(5, 4))
+    cell = make(channels=(5, 4), peephole=peephole)
     torch.manual_seed(1)
     torch.nn.init.normal_(cell.peephole)
     x, h, c = torch.randn(2, 5, 6, 7), torch.randn(2, 4, 6, 7), torch.randn(2, 4, 6, 7)
@@ -46,14 +47,15 @@ def test_step_against_the_equations():
     def gate(k):
         return functional.conv2d(torch.cat([x, h], 1), weight[4 * k : 4 * k + 4], bias[4 * k : 4 * k + 4], padding=1)
 
-    def peep(k):
-        return cell.peephole[k].view(1, 4, 1, 1) * c
+    def peep(k, seen):
+        return cell.peephole[k].view(1, 4, 1, 1) * seen
 
     def act(y):
         return torch.where(y > 0, y, cell.activation.weight * y)
 
-    i, f, o = (torch.sigmoid(gate(k) + peep(k)) for k in range(3))
+    i, f = (torch.sigmoid(gate(k) + peep(k, c)) for k in range(2))
     expected_c = f * c + i * act(gate(3))
+    o = torch.sigmoid(gate(2) + peep(2, expected_c if peephole == "new" else c))
     expected_h = o * act(expected_c)
     new_h, (state_h, state_c) = cell(x, (h, c))
     torch.testing.assert_close(new_h, expected_h)

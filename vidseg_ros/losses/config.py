@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidseg_ros.errors import UserError
+from vidseg_ros.losses.inconsistency import CODE, Rule
 from vidseg_ros.schema import require_not_negative, require_one_of
 
+PAPER = "paper"
 DIFFERENCES = ("squared", "absolute")
 COMPARED = ("label", "all")
 TEMPORAL = ("probabilities", "logits")
@@ -20,9 +23,10 @@ class LossConfig:
 
     weight_power: float = 1.0  # of the class weights 1 / ln(1.10 + p); 0: all classes count alike
     lambda_incons: float = 10.0
+    inconsistency: str = PAPER  # or a variant of the public code, which has its own of the next three
     difference: str = "squared"
     compared: str = "label"  # the probability of the true class, or of all classes
-    dilation: int = 0  # pixels around a change of the truth that are left out; the public code takes 2
+    dilation: int = 0  # pixels around a change of the truth that are left out
     lambda_temporal: float = 0.0
     temporal: str = "probabilities"  # as in the paper, or on logits as in the public code
     lambda_auxiliary: float = 0.4  # where the network has an auxiliary head
@@ -31,12 +35,28 @@ class LossConfig:
     lambda_mf: float = 0.0  # multi-frame dependency: its embedding of a clip
 
     def __post_init__(self) -> None:
+        require_one_of("loss.inconsistency", self.inconsistency, (PAPER, *CODE))
         require_one_of("loss.difference", self.difference, DIFFERENCES)
         require_one_of("loss.compared", self.compared, COMPARED)
         require_one_of("loss.temporal", self.temporal, TEMPORAL)
         etc = (f"lambda_{name}" for name in ("temporal", "auxiliary", *DISTILLED))
         for key in ("weight_power", "lambda_incons", "dilation", *etc):
             require_not_negative(**{f"loss.{key}": getattr(self, key)})
+
+        if self.inconsistency != PAPER and self._paper != Rule():
+            raise UserError(
+                f"loss.inconsistency is {self.inconsistency}, which has its own difference, compared and dilation; "
+                f"leave them out, or use {PAPER}"
+            )
+
+    @property
+    def _paper(self) -> Rule:
+        return Rule(self.difference == "absolute", self.compared == "all", dilation=self.dilation)
+
+    @property
+    def rule(self) -> Rule:
+        """What the inconsistency loss counts."""
+        return CODE.get(self.inconsistency, self._paper)
 
     @property
     def lambdas(self) -> dict[str, float]:

@@ -110,11 +110,10 @@ def _auxiliary(case: Case) -> Tensor:
 
 
 def _inconsistency(case: Case) -> Tensor:
-    logits, config = case.output.logits, case.config
+    logits = case.output.logits
     if len(logits) == 1:
         return logits.new_zeros(())
-    absolute, all_classes = config.difference == "absolute", config.compared == "all"
-    return inconsistency(logits.softmax(2), case.batch.labels, absolute, all_classes, config.dilation)
+    return inconsistency(logits.softmax(2), case.batch.labels, case.config.rule)
 
 
 def _temporal(case: Case) -> Tensor:

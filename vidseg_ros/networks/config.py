@@ -10,6 +10,7 @@ from vidseg_ros.schema import LARGEST_SIDE, require_finite, require_one_of, requ
 
 CONVOLUTIONS = ("standard", "depthwise", "shared")
 ACTIVATIONS = ("prelu", "tanh", "leaky_relu")
+PEEPHOLES = ("old", "new")
 CHANNEL_ORDERS = ("rgb", "bgr")
 LARGEST_KERNEL = 31
 
@@ -38,11 +39,13 @@ class CellConfig:
     convolution: str = "standard"
     activation: str = "prelu"
     state_size: tuple[int, int] = (45, 60)  # (height, width) of the learned initial state, in feature pixels
+    output_peephole: str = "old"  # cell state that the output gate sees: F2F's public code, or "new" (Shi et al. 2015)
     warped: bool = False  # the state is moved along the optical flow before each step
 
     def __post_init__(self) -> None:
         require_one_of("cell.convolution", self.convolution, CONVOLUTIONS)
         require_one_of("cell.activation", self.activation, ACTIVATIONS)
+        require_one_of("cell.output_peephole", self.output_peephole, PEEPHOLES)
         require_positive(**{"cell.state_size": min(self.state_size)})
         require_range(1, LARGEST_SIDE, **{"cell.state_size": max(self.state_size)})
         require_odd("cell.kernel", self.kernel)

@@ -106,7 +106,10 @@ ACTIVATION_MODULES: dict[str, type[nn.Module]] = {"prelu": nn.PReLU, "tanh": nn.
 
 
 class ConvLSTM(Memory):
-    """ConvLSTM with per-channel peepholes on the old cell state and a learned initial state."""
+    """ConvLSTM with per-channel peepholes and a learned initial state.
+
+    The output gate sees the old cell state, as in F2F's public code, or the new one, as in Shi et al. (equation (3)).
+    """
 
     state_names = ("hidden", "cell")
     input_unit: Tensor
@@ -117,6 +120,7 @@ class ConvLSTM(Memory):
         self.gates: Gates = GATE_CONVOLUTIONS[config.convolution](in_channels, hidden_channels, config.kernel)
         shared = config.convolution == "shared"
         self.peephole = nn.Parameter(torch.full((GATES - 1, 1 if shared else hidden_channels), PEEPHOLE))
+        self.output_sees_new = config.output_peephole == "new"
         self.activation = ACTIVATION_MODULES[config.activation]()
         # A bounded candidate needs bounded input (the public code puts a batch norm in front of a tanh cell).
         self.norm = nn.BatchNorm2d(in_channels) if config.activation == "tanh" else nn.Identity()
@@ -188,5 +192,5 @@ class ConvLSTM(Memory):
         i, f, o, g = self.gates(self.norm(x) / self.input_unit, h)
         peep_i, peep_f, peep_o = self.peephole[:, None, :, None, None].unbind(0)
         new_c = torch.sigmoid(f + peep_f * c) * c + torch.sigmoid(i + peep_i * c) * self.activation(g)
-        new_h = torch.sigmoid(o + peep_o * c) * self.activation(new_c)
+        new_h = torch.sigmoid(o + peep_o * (new_c if self.output_sees_new else c)) * self.activation(new_c)
         return new_h * self.output_unit, (new_h, new_c)
