@@ -111,7 +111,7 @@ def test_a_student_of_its_own_teacher_has_nothing_to_learn(tmp_path):
 @pytest.mark.parametrize("network", ["memory", "single", "encoder"])
 def test_training_with_all_terms(dataset, tmp_path, city, network, monkeypatch):
     """Labelled stills and video without labels; what only training needs is not in the checkpoint."""
-    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_CLIPS", 4)
+    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_DRIVES", 4)
     before = load_checkpoint(city[0]).network.state_dict()
     lessons = []
     watch = SegmentationModule.on_train_end
@@ -146,7 +146,7 @@ def test_training_with_all_terms(dataset, tmp_path, city, network, monkeypatch):
 
 def test_video_alone_teaches(dataset, tmp_path, city, monkeypatch):
     """No label at all: the teacher is the truth."""
-    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_CLIPS", 4)
+    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_DRIVES", 4)
     data = (SourceConfig(str(dataset / "frames"), unlabelled=True),)
     lines = []
     config = toy_config(

@@ -246,6 +246,16 @@ def test_every_second_step_starts_in_the_midst_of_a_stream(monkeypatch):
         assert logits.requires_grad
 
 
+def test_a_lonely_clip_never_begins_as_its_own_neighbour(monkeypatch):
+    phase = PhaseConfig(4, 3, 1, 1e-3, burn_in=3)
+    network = tiny_network("L1b").eval()
+    lesson = SegmentationModule(network, CAMVID, toy_config(phase), phase, torch.ones(11))
+    frames = torch.rand(3, 1, 3, 32, 48) * 255
+    monkeypatch.setattr(SegmentationModule, "global_step", 3)
+    logits = lesson._predict(Batch(frames, torch.zeros(3, 1, 32, 48))).logits
+    torch.testing.assert_close(logits, unroll(network, frames)[0])
+
+
 def test_encoder_phase_has_labels_at_its_resolution():
     network = tiny_network(None)
     lesson = SegmentationModule(network, CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0, "encoder"), torch.ones(11))
@@ -260,7 +270,7 @@ def test_encoder_phase_has_labels_at_its_resolution():
 
 def test_training_with_the_temporal_loss(dataset, tmp_path, monkeypatch):
     """On stills and the street together, in all kinds of phases; it changes what is learned."""
-    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_CLIPS", 4)
+    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_DRIVES", 4)
     phases = PhaseConfig(1, 2, 2, 1e-3, "encoder"), PhaseConfig(1, 1, 2, 1e-3, "single"), PhaseConfig(2, 3, 2, 1e-3)
     data = SourceConfig("toy"), SourceConfig("street")
     lines = []
@@ -274,7 +284,7 @@ def test_training_with_the_temporal_loss(dataset, tmp_path, monkeypatch):
 
 def test_the_temporal_loss_on_video_and_stills(dataset, tmp_path, monkeypatch):
     """One clip knows its flow, the other has it estimated, and a third has none: they are one batch."""
-    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_CLIPS", 4)
+    monkeypatch.setattr("vidseg_ros.data.mixture.COUNTED_DRIVES", 4)
     data = (
         SourceConfig("toy"),
         SourceConfig("toy", stills=False),

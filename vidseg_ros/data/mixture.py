@@ -18,16 +18,17 @@ from vidseg_ros.data.config import STREET, AugmentationConfig, SourceConfig
 from vidseg_ros.data.datasets import open_dataset, open_video
 from vidseg_ros.data.occluders import cut_out
 from vidseg_ros.data.stills import still_to_clip
-from vidseg_ros.data.stored import StoredFrame
+from vidseg_ros.data.stored import StoredFrame, label_shares
 from vidseg_ros.data.synthetic import street_clip
 from vidseg_ros.data.windows import Windows
 from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import FlowConfig, one_thread
 from vidseg_ros.flow.opening import open_flow
-from vidseg_ros.labels import CAMVID, IGNORE, LabelSet, find_label_set, translation
+from vidseg_ros.labels import CAMVID, LabelSet, find_label_set, translation
 
-COUNTED_CLIPS = 100  # that class_frequency looks at
+COUNTED_DRIVES = 100  # of the street world, which has no end: that label_shares looks at
 CACHED_PIXELS = 400_000_000  # of decoded stills that are kept: 4 bytes each
+TINY = 1e-12
 NOWHERE = 1e6  # pixels: a flow that nobody knows leads out of the picture, where no term looks
 
 
@@ -39,6 +40,10 @@ class Source(Protocol):
 
         ``flow`` asks for its flow, too, where that is known; all else stays the same.
         """
+        ...
+
+    def label_shares(self) -> NDArray[np.float64]:
+        """The share of each label id among all pixels of the source, IGNORE included, (256,)."""
         ...
 
 
@@ -63,6 +68,10 @@ class Stills:
         still = self.read(self.frames[index])
         return still_to_clip(still, self.length, self.size, rng, self.augmentation, occluder, flow)
 
+    def label_shares(self) -> NDArray[np.float64]:
+        """Those of all frames."""
+        return label_shares(map(self.read, self.frames))
+
 
 def _read(frame: StoredFrame) -> Clip:
     return frame.read()
@@ -78,6 +87,10 @@ class StreetDrives:
         """Return a drive."""
         clip = street_clip(self.length, self.size, rng, flow)
         return replace(clip, labels=np.take(self.table, clip.labels))
+
+    def label_shares(self) -> NDArray[np.float64]:
+        """Those of COUNTED_DRIVES drives."""
+        return label_shares(self.draw(number, np.random.default_rng(number)) for number in range(COUNTED_DRIVES))
 
 
 def open_source(
@@ -170,12 +183,12 @@ def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArr
 
 
 def class_frequency(dataset: ClipDataset, classes: int, labelled: bool = True) -> NDArray[np.float64]:
-    """Return the share of each class among the labelled pixels of the first clips, (classes,).
+    """Return the share of each class among the labelled pixels of all the data, (classes,).
 
-    Raises UserError where clips that should be ``labelled`` have none, for nothing could be learnt from them.
+    Raises UserError where data that should be ``labelled`` is not, for nothing could be learnt from it.
     """
-    labels = (dataset.clip(number).labels for number in range(COUNTED_CLIPS))
-    counts = sum(np.bincount(clip.ravel(), minlength=IGNORE + 1)[:classes] for clip in labels)
-    if labelled and not np.any(counts):
-        raise UserError(f"no pixel of the first {COUNTED_CLIPS} clips is labelled; check the label files of the data")
-    return np.asarray(counts / np.maximum(np.sum(counts), 1))
+    drawn = [(share, source) for share, source in zip(dataset.shares, dataset.sources, strict=True) if share]
+    shares = sum((share * source.label_shares()[:classes] for share, source in drawn), np.zeros(classes))
+    if labelled and not np.any(shares):
+        raise UserError("no pixel of the data is labelled; check its label files")
+    return np.asarray(shares / max(np.sum(shares), TINY))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,12 @@ def sequences(frames: Sequence[StoredFrame]) -> Iterator[list[StoredFrame]]:
         run.append(frame)
     if run:
         yield run
+
+
+def label_shares(clips: Iterable[Clip]) -> NDArray[np.float64]:
+    """The share of each label id among all pixels of the clips, IGNORE included, (256,)."""
+    counts = sum((np.bincount(clip.labels.ravel(), minlength=256) for clip in clips), np.zeros(256))
+    return np.asarray(counts / max(counts.sum(), 1))
 
 
 def read_clip(frames: Sequence[StoredFrame]) -> Clip:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.stills import view_of_clip
-from vidseg_ros.data.stored import StoredFrame, read_clip, sequences
+from vidseg_ros.data.stored import StoredFrame, label_shares, read_clip, sequences
 from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.flow.opening import open_flow
 
@@ -58,6 +59,11 @@ class Windows:
         clip = read_clip([run[index] for index in chosen])
         estimate = open_flow(self.flow) if flow and self.config.estimate_flow else None
         return view_of_clip(clip, self.size, rng, self.augmentation, estimate)
+
+    def label_shares(self) -> NDArray[np.float64]:
+        """Those of all labelled frames that clips show."""
+        shown = {id(run): run for run, _ in self.places}.values()
+        return label_shares(frame.read() for run in shown for frame in run if frame.label is not None)
 
 
 def around(middle: int, length: int, reach: int, count: int, rng: np.random.Generator) -> Sequence[int]:

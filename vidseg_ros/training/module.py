@@ -129,14 +129,17 @@ class SegmentationModule(LightningModule):
         return Output(torch.stack([self.head(x) for x in features]).float(), features=features)
 
     @torch.no_grad()
-    def _burn_in(self, frames: Tensor, flow: Tensor | None) -> State:
+    def _burn_in(self, frames: Tensor, flow: Tensor | None) -> State | None:
         """Return the state in which every second step starts: in turn that of the clip and that of its neighbour.
 
         From fresh starts alone a memory learns nothing of times beyond the clip, and may grow without bound there. From
-        its own clip alone it learns that what it remembers is always right.
+        its own clip alone it learns that what it remembers is always right. None, a fresh start, where a clip has no
+        neighbour.
         """
-        _, state = unroll(self.network, frames, flow=flow)
         neighbour = self.global_step % 4 // 2
+        if neighbour and frames.shape[1] == 1:
+            return None
+        _, state = unroll(self.network, frames, flow=flow)
         return tuple(tensor.roll(neighbour, 0) for tensor in state)
 
     def configure_gradient_clipping(
