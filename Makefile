@@ -10,7 +10,7 @@ venv: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0  # first, so that nothing draws in another build
-	$(BIN)/pip install --quiet --editable '.[ros,train,openvino,onnx,int8,teacher,ray,carla,test,coverage,parallel]'
+	$(BIN)/pip install --quiet --editable '.[ros,train,openvino,onnx,int8,teacher,ray,carla,test,coverage,dds,parallel]'
 	touch $@
 
 demo: venv

@@ -70,6 +70,7 @@ setup(
         "test": ["hypothesis", "matplotlib", "mypy", "pytest", "ruff", "types-PyYAML"],
         # the lines that no test runs; not in "test", or ``colcon test`` measures too, and misses the floor
         "coverage": ["pytest-cov"],
+        "dds": ["cyclonedds"],  # another DDS reads what the node sends
         "parallel": ["pytest-xdist"],  # two files of tests at a time: half the wait of `make test`
     },
     python_requires=">=3.10",
