@@ -170,7 +170,7 @@ def _draw_curve(axes: Any, points: Mapping[float, Sequence[Drive]], title: str, 
         heights = [10 * np.mean([take(drive) for drive in drives]) for drives in points.values()]
         axes.plot(list(points), heights, marker=mark, linewidth=1, label=f"{column}, times 10")
     axes.set(xlabel=label, ylim=(0, None), title=title)
-    axes.legend(fontsize=8)
+    _legend(axes)
 
 
 def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
@@ -182,7 +182,13 @@ def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
         axes.bar(places + 0.2 * (number - (len(names) - 1) / 2), heights, 0.2, label=name)
     axes.set_xticks(places, [f"{condition}\n{fps:g} Hz" for condition, fps in keys(study)], fontsize=8)
     axes.set(ylabel=column)
-    axes.legend(fontsize=7)
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    """Name what is drawn, above all of it."""
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.legend(fontsize=8, ncols=2, loc="upper center")
 
 
 def write(drives: Sequence[Drive]) -> None:
