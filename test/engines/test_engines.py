@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from test.conftest import CPU, SIZE, tiny_network
-from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, InferenceConfig, load_checkpoint
 from vidseg_ros.checkpoints.importing import ESPNET_CAMVID
 from vidseg_ros.engines import TorchEngine, cudagraph, open_engine, opening
 from vidseg_ros.engines.config import EngineConfig
@@ -162,6 +163,37 @@ def test_the_release_folds_too():
         torch.testing.assert_close(network.for_inference()(frame)[0], network(frame)[0], atol=1e-4, rtol=1e-4)
 
 
+class AsksTheHost(TorchDispatchMode):
+    """Notes operations that bring values of the host to the device, or back: a CUDA graph cannot hold them."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.lift_fresh.default, torch.ops.aten._local_scalar_dense.default):
+            self.found.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def asked(network, inference):
+    """What a step of a network asks of the host."""
+    step = InferenceStep(network, True, inference).eval()
+    flow = [torch.zeros(1, 2, 64, 96)] if step.needs_flow else []
+    with torch.inference_mode():
+        state = step.initial_state(64, 96)
+        with AsksTheHost() as mode:
+            step(torch.zeros(1, 64, 96, 3, dtype=torch.uint8), *flow, *state)
+    return mode.found
+
+
+@pytest.mark.parametrize("memory", ["network", "flow", "off"])
+@pytest.mark.parametrize("name", ["fddwnet_camvid", "espnet_camvid_fast", "espnet_l1b_camvid"])
+def test_a_step_of_shipped_weights_asks_nothing_of_the_host(name, memory):
+    checkpoint = load_checkpoint(name)
+    assert not asked(checkpoint.network, replace(checkpoint.inference, memory=memory))
+
+
 def test_recorded_steps_are_played_back(monkeypatch):
     """The buffers of a CUDA graph on the CPU: a recording is replaced by running the step again."""
 
@@ -289,6 +321,17 @@ ALONG = {
 }
 
 
+def along(kind):
+    propagation, inference = ALONG[kind]
+    cell = None if kind in ("gated_flow", "labels") else replace(tiny_network("L1b").config.cell, warped=kind == "cell")
+    return build(replace(tiny_network("L1b").config, cell=cell, propagation=propagation)).eval(), inference
+
+
+@pytest.mark.parametrize("kind", ALONG)
+def test_a_step_along_the_flow_asks_nothing_of_the_host(kind):
+    assert not asked(*along(kind))
+
+
 @pytest.mark.parametrize("kind", ALONG)
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines_agree_along_the_flow(name, kind):
@@ -296,9 +339,7 @@ def test_engines_agree_along_the_flow(name, kind):
 
     Rounding decides for two pixels in a thousand of this noise at most.
     """
-    propagation, inference = ALONG[kind]
-    cell = None if kind in ("gated_flow", "labels") else replace(tiny_network("L1b").config.cell, warped=kind == "cell")
-    network = build(replace(tiny_network("L1b").config, cell=cell, propagation=propagation)).eval()
+    network, inference = along(kind)
     checkpoint = Checkpoint(lively(network), CAMVID, inference=inference)
     config = EngineConfig(name, "cpu", 1)
     engine, plain = open_engine(checkpoint, config), TorchEngine(checkpoint, replace(config, engine="torch"))

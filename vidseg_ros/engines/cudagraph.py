@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,19 +47,27 @@ class Graph:
         """Run the step on copies: the next run overwrites what is in the buffers."""
         for buffer, tensor in zip(self.inputs, given, strict=True):
             buffer.copy_(tensor)
-        self.replay()
-        return tuple(tensor.clone() for tensor in self.outputs)
+        with on_device_of(self.inputs):
+            self.replay()
+            return tuple(tensor.clone() for tensor in self.outputs)
+
+
+def on_device_of(inputs: Sequence[Tensor]) -> AbstractContextManager[Any]:
+    """Make the GPU of the tensors the current one: streams and graphs are of no other."""
+    device = inputs[0].device
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def record(step: InferenceStep, inputs: Sequence[Tensor]) -> tuple[Callable[[], None], Sequence[Tensor]]:
     """Capture the step on ``inputs`` as a CUDA graph; returns what repeats it, and where its results then stand."""
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UP):
-            step(*inputs)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = step(*inputs)
+    with on_device_of(inputs):
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                step(*inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = step(*inputs)
     return graph.replay, outputs

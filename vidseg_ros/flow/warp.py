@@ -30,8 +30,9 @@ def warp(x: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
     Differentiable in both.
     """
     height, width = x.shape[-2:]
-    steps = flow.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=torch.float32)
-    grid = _still(height, width, flow.device) + flow.float().permute(0, 2, 3, 1) * steps
+    across, down = flow.float().unbind(1)
+    moved = torch.stack([across * (2 / max(width - 1, 1)), down * (2 / max(height - 1, 1))], -1)
+    grid = _still(height, width, flow.device) + moved
     return functional.grid_sample(x.float(), grid, mode="bilinear", padding_mode=outside, align_corners=True)
 
 

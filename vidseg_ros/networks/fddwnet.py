@@ -55,10 +55,10 @@ class FDDWNetHead(Head):
         """Even rows and columns see the middle of the 3x3 kernel alone, odd ones both its sides."""
         up, *rest = self.layers
         assert isinstance(up, nn.ConvTranspose2d)
-        weight, taps = up.weight.transpose(0, 1), ([1], [2, 0])
+        weight, taps = up.weight.transpose(0, 1).flip(2, 3), (slice(1, 2), slice(0, 3, 2))  # slices stay on the device
         planes = []
         for odd_row, odd_column in product((0, 1), repeat=2):
-            kernel = weight[:, :, taps[odd_row]][..., taps[odd_column]]
+            kernel = weight[:, :, taps[odd_row], taps[odd_column]]
             planes.append(functional.conv2d(functional.pad(x, (0, odd_column, 0, odd_row)), kernel, up.bias))
         return [nn.Sequential(*rest)(plane) for plane in planes]
 
