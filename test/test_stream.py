@@ -264,6 +264,14 @@ def test_the_stream_brings_the_flow_to_the_frame_before():
     assert not stream.engine.flows.any()
 
 
+def test_a_caller_may_fill_its_buffer_again():
+    stream, buffer = FrameStream(FlowEngine(), StreamConfig(size=(96, 64))), np.empty((64, 96, 3), np.uint8)
+    for number, rgb in enumerate(moving(2)):
+        buffer[...] = rgb
+        stream.step(buffer, number * 10**8)
+    assert np.median(stream.engine.flows[0, 0, 20:-20, 20:-20]) == pytest.approx(-2, abs=0.5)
+
+
 def test_cameras_have_their_own_flow_and_a_resumed_stream_goes_on():
     engine = FlowEngine()
     streams = [FrameStream(engine, StreamConfig(size=(96, 64))) for _ in range(2)]

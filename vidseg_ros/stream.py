@@ -105,7 +105,7 @@ class FrameStream:
         """The flow from the network's input to the one before, (2, H, W); none where it begins anew, ``fresh``."""
         if self._estimate is None:
             return None
-        before, self._picture = self._picture, picture
+        before, self._picture = self._picture, picture.copy()  # the caller may fill its buffer again
         if fresh or before is None or before.shape != picture.shape:
             return np.zeros((2, *picture.shape[:2]), np.float32)
         return self._estimate(picture, before)

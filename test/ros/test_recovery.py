@@ -1,8 +1,11 @@
 """A GPU that is out of memory, or gone: the node opens its engine anew, on the CPU where nothing else is left."""
 
+import time
+
 import pytest
 import torch
 
+from test.ros.conftest import TIMEOUT
 from vidseg_ros.engines import TorchEngine, open_model
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.segmentation import recovery
@@ -46,6 +49,23 @@ def test_the_engine_is_opened_anew(error, lost, start, monkeypatch):
     values = client.report()[2]
     assert (values["processed"], values["rejected"]) == ("3", str(FAILURES))
     assert opened == (["torch", "auto"] if lost else ["torch"])
+
+
+def test_no_camera_keeps_the_memory_of_a_closed_engine(start, monkeypatch):
+    node = start[0](engine="torch", cameras=["front", "rear"])
+    front, rear = (start[1](camera=name) for name in ("front", "rear"))
+    for client in (front, rear):
+        client.ask(1.0)
+    assert node._cameras["rear"].stream.state is not None
+    fail(node, monkeypatch, LOST[0])
+    for number in range(FAILURES):
+        front.send(1.1 + number / 10)
+        front.wait(lambda number=number: front.count("rejected") == number + 1)
+    until = time.monotonic() + TIMEOUT
+    while node._cameras["rear"].stream.state is not None:
+        assert time.monotonic() < until
+    rear.ask(1.2)
+    assert rear.count("rejected", 1) == 0
 
 
 def test_a_step_now_and_then_that_fails_opens_nothing(start, monkeypatch):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,13 @@ def core() -> openvino.Core:
 
 def open_session(model: openvino.Model, how: dict[str, Any]) -> Session:
     """Compile a model; one request is enough, since steps come one after another."""
-    request = core().compile_model(model, "CPU", how).create_infer_request()
+    request, one_at_a_time = core().compile_model(model, "CPU", how).create_infer_request(), Lock()
 
     def session(arrays: Arrays) -> Arrays:
-        # the arrays live until the request is over, so the runtime may read them in place
-        results = request.infer(list(arrays), share_inputs=True)
-        return [results[i] for i in range(len(results))]
+        with one_at_a_time:  # a busy request refuses, and the node may still warm up beside its steps
+            # the arrays live until the request is over, so the runtime may read them in place
+            results = request.infer(list(arrays), share_inputs=True)
+            return [results[i] for i in range(len(results))]
 
     return session
 

@@ -188,9 +188,11 @@ class SegmentationNode(LifecycleNode):
     def _recover(self, error: Exception) -> None:
         """Go on with what is left, where the engine keeps failing and it is not the end of the process that ends it."""
         if self._recovery is not None and self._engine is not None and self.context.ok():
-            self._engine = self._recovery.failed(self._engine, error)
+            before, self._engine = self._engine, self._recovery.failed(self._engine, error)
             for camera in self._cameras.values():
                 camera.stream.engine = self._engine
+                if self._engine is not before:  # what the other cameras remember is of the engine that is closed
+                    camera.reset("the engine was opened anew")
 
     def _has_confidence(self, batch: int) -> bool:
         return self._warm_up is not None and self._warm_up.has_confidence(batch)
