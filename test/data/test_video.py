@@ -149,6 +149,12 @@ def test_clips_around_the_labelled_frame(tmp_path):
         assert [(plane == IGNORE).all() for plane in clip.labels] == [True, False, True]
         seen.add(tuple(numbers))
     assert len(seen) == 9
+    last = open_source(config, 3, SIZE, CITYSCAPES, CALM, last=True)
+    for seed in range(10):
+        clip = last.draw(0, np.random.default_rng(seed))
+        assert [(plane == IGNORE).all() for plane in clip.labels] == [True, True, False]
+    with pytest.raises(UserError, match="has no 5 frames within 3 of one of which the last is labelled"):
+        open_source(config, 5, SIZE, CITYSCAPES, CALM, last=True)
     with pytest.raises(UserError, match="has no 8 frames within 3 of one"):
         open_source(config, 8, SIZE, CITYSCAPES, CALM)
 

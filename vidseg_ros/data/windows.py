@@ -20,7 +20,8 @@ class Windows:
 
     Without ``frame_range`` they are consecutive, the ``last`` one labelled, or one at least. With it they are a
     labelled frame and others at most so many frames before or behind it, half of them on each side (ETC's random
-    sampling). Where ``unlabelled`` frames are taken, every frame counts as labelled.
+    sampling), or all before it where it has to be the ``last``. Where ``unlabelled`` frames are taken, every frame
+    counts as labelled.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Windows:
         if not reach:
             window = run[place : place + self.length]
             return len(window) == self.length and any(map(self._counts, window[-1:] if self.last else window))
-        near = min(place + reach, len(run) - 1) - max(place - reach, 0)
+        near = (place if self.last else min(place + reach, len(run) - 1)) - max(place - reach, 0)
         return near >= self.length - 1 and self._counts(run[place])
 
     def _counts(self, frame: StoredFrame) -> bool:
@@ -55,7 +56,8 @@ class Windows:
         run, place = self.places[rng.integers(len(self.places))]
         chosen: Sequence[int] = range(place, place + self.length)
         if self.config.frame_range:
-            chosen = around(place, self.length, self.config.frame_range, len(run), rng)
+            count = place + 1 if self.last else len(run)
+            chosen = around(place, self.length, self.config.frame_range, count, rng)
         clip = read_clip([run[index] for index in chosen])
         estimate = open_flow(self.flow) if flow and self.config.estimate_flow else None
         return view_of_clip(clip, self.size, rng, self.augmentation, estimate)

@@ -91,4 +91,5 @@ def reduce_picture(frames: Tensor, scale: int) -> Tensor:
     height, width = frames.shape[-2:]
     whole = functional.pad(frames.float(), (0, -width % scale, 0, -height % scale), mode="replicate")
     mean = torch.full((1, 3, scale, scale), 1 / (3 * scale**2), device=frames.device)
-    return functional.conv2d(whole, mean, stride=scale)
+    with torch.autocast(frames.device.type, enabled=False):
+        return functional.conv2d(whole, mean, stride=scale)

@@ -195,7 +195,8 @@ class SegmentationModule(LightningModule):
     def validation_step(self, number: int, index: int) -> None:
         """Run the sequence ``number``, where there are so many."""
         if number < len(self.validation):
-            self.judge.run(self.validation[number])
+            with torch.autocast(self.device.type, enabled=False):  # in float32, as ``vidseg evaluate`` does
+                self.judge.run(self.validation[number])
 
     def on_validation_epoch_end(self) -> None:
         """Log what ``vidseg evaluate`` would say."""

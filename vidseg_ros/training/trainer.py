@@ -129,6 +129,10 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
             teacher.compile()
     network.to(memory_format=memory_format(hardware.device, config.precision))  # type: ignore[call-overload]
     trainer = _trainer(job, number, bool(module.validation))
+    if phase.batch % trainer.world_size:
+        raise UserError(
+            f"phases.batch is {phase.batch}, which {trainer.world_size} processes cannot share evenly; use a multiple"
+        )
     sampler = StepSampler(
         lambda: trainer.global_step, phase.steps, phase.batch, trainer.global_rank, trainer.world_size
     )
