@@ -30,7 +30,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# every figure and picture of README.md and docs/
+# docs/results.md and its pictures; CONTRIBUTING.md says what else measures for documents
 docs: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python -m tools.figures
 

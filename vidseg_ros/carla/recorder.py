@@ -1,4 +1,4 @@
-"""Record one scene after the other, in the layout that training reads (data/recordings.py)."""
+"""Record one scene after the other, in the layout that training reads (data/recorded_scenes.py)."""
 
 from __future__ import annotations
 

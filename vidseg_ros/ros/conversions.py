@@ -1,4 +1,4 @@
-"""Arrays to image messages of rclpy, and ids back; pictures are decoded by ``bags.decoding``."""
+"""Arrays to image messages of rclpy, and ids back; pictures are decoded by ``io.image_messages``."""
 
 from __future__ import annotations
 
