@@ -91,8 +91,7 @@ def test_constant_channels_become_one(position):
     assert channels == int((norm.weight != 0).sum()) + 1
 
 
-@pytest.mark.parametrize("hysteresis", [None, 0.3])
-@pytest.mark.parametrize("position", [None, "L1b"])
+@pytest.mark.parametrize(("position", "hysteresis"), [(None, 0.3), ("L1b", None)])  # both: cell_at_inference, below
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines_agree(name, position, hysteresis):
     """Two streams, of which the second begins a frame later, against the plain network."""
