@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -278,6 +279,21 @@ def test_openvino_starts_from_its_cache(tmp_path, monkeypatch):
     open_engine(Checkpoint(lively(tiny_network("L1b", seed=1)), CAMVID), config).step(batch, [None])
     assert len(converted) == 2  # the damaged one, and other weights
     assert len(list((tmp_path / "vidseg_ros").glob("*.model"))) == 2
+
+
+def test_threads_take_turns_with_a_request():
+    """The node may still warm up beside its steps: without turns, one thread is given what another one asked for."""
+    pytest.importorskip("vidseg_ros.engines.openvino")
+    checkpoint = Checkpoint(lively(tiny_network(None)), CAMVID)
+    engine, frames = open_engine(checkpoint, EngineConfig("openvino", "cpu", 1)), pictures(4, 192, 256)
+
+    def labels(number):
+        return engine.step(frames[number % 4][None], [None])[0].labels
+
+    right = [labels(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for number, found in enumerate(pool.map(labels, range(100))):
+            np.testing.assert_array_equal(found, right[number % 4])
 
 
 COME_AND_GO = """

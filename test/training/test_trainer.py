@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -254,6 +255,15 @@ def test_a_lonely_clip_never_begins_as_its_own_neighbour(monkeypatch):
     monkeypatch.setattr(SegmentationModule, "global_step", 3)
     logits = lesson._predict(Batch(frames, torch.zeros(3, 1, 32, 48))).logits
     torch.testing.assert_close(logits, unroll(network, frames)[0])
+
+
+def test_it_is_judged_in_float32_whatever_the_training_runs_in():
+    lesson = SegmentationModule(tiny_network(None), CAMVID, toy_config(), PhaseConfig(1, 1, 1, 1.0), torch.ones(11))
+    lesson.validation, seen = [[]], []
+    lesson.judge = SimpleNamespace(run=lambda sequence: seen.append(torch.is_autocast_enabled("cpu")))
+    with torch.autocast("cpu", torch.bfloat16):
+        lesson.validation_step(0, 0)
+    assert seen == [False]
 
 
 def test_encoder_phase_has_labels_at_its_resolution():
