@@ -202,13 +202,12 @@ def with_flow(figures: Figures) -> str:
     """The table of what the memory along the flow changes of each network, with bootstrap intervals."""
     if "memories" not in figures:
         return "Not measured yet."
-    names = [*QUALITY, *MOTION]
-    values = [*QUALITY.values(), *MOTION.values()]
+    shown = QUALITY | MOTION
     rows = [
-        [f"`{name}`", *(cell(*difference[key].values(), sign="+") for key in values)]
+        [f"`{name}`", *(cell(*difference[key].values(), sign="+") for key in shown.values())]
         for name, difference in figures["memories"].items()
     ]
-    return table(["network", *names], rows)
+    return table(["network", *shown], rows)
 
 
 def long_replay(figures: Figures) -> str:

@@ -24,7 +24,7 @@ from vidseg_ros.evaluation.scores import Scores
 if __name__ == "__main__":  # as ``python tools/memories.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.networks import SHIPPED, evaluate
+from tools.networks import QUALITY, SHIPPED, evaluate
 from tools.tables import table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,7 +33,6 @@ VAL = "camvid/val"
 HYSTERESES = (0, 0.5)
 STRIDES = (1, 2, 4)
 LONGEST = 5  # frames, as in GRFP's table 2
-QUALITY = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw"}
 Figures = dict[str, Any]
 
 

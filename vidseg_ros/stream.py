@@ -105,14 +105,16 @@ class FrameStream:
         """The flow from the network's input to the one before, (2, H, W); none where it begins anew, ``fresh``."""
         if self._estimate is None:
             return None
-        before, self._picture = self._picture, picture.copy()  # the caller may fill its buffer again
+        before, self._picture = self._picture, picture
         if fresh or before is None or before.shape != picture.shape:
             return np.zeros((2, *picture.shape[:2]), np.float32)
         return self._estimate(picture, before)
 
     def _network_input(self, frame: Frame) -> NDArray[np.uint8]:
         size = self.config.size or self.engine.input_size
-        return resize(frame.rgb, size, cv2.INTER_LINEAR)
+        picture = resize(frame.rgb, size, cv2.INTER_LINEAR)
+        kept = self._estimate is not None and picture is frame.rgb  # till the next frame, and the caller may refill it
+        return picture.copy() if kept else picture
 
 
 def segment_together(

@@ -6,16 +6,19 @@ import hashlib
 import json
 import logging
 import os
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from vidseg_ros import __version__
 from vidseg_ros.engines.step import ExportStep
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 
+Model = TypeVar("Model")
 LOG = logging.getLogger(__name__)
 SEAL = 32  # bytes of the checksum (SHA-256) before the content
 
@@ -37,14 +40,22 @@ def cache_key(step: ExportStep, runtime: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def converted(step: ExportStep, runtime: str, convert: Callable[[ExportStep], bytes]) -> bytes:
+def converted(
+    step: ExportStep,
+    runtime: str,
+    convert: Callable[[ExportStep], Model],
+    pack: Callable[[Model], bytes],
+    unpack: Callable[[bytes], Model],
+) -> Model:
     """The step as ``convert`` makes it, or as an earlier start has kept it: converting takes seconds."""
     path = cache_folder() / f"{cache_key(step, runtime)}.model"
-    data = load_sealed(path)
-    if data is None:
-        data = convert(step)
-        save_sealed(path, data)
-    return data
+    if (data := load_sealed(path)) is not None:
+        with suppress(RuntimeError, struct.error):  # of a kind that this version does not read
+            return unpack(data)
+    model = convert(step)
+    with suppress(UserError):  # no room is no reason to stop
+        save_sealed(path, pack(model))
+    return model
 
 
 def load_sealed(path: Path) -> bytes | None:

@@ -94,7 +94,7 @@ class OnnxRuntimeEngine(ExportedEngine):
         self.options = session_options(config)
 
     def _convert(self, step: ExportStep, batch: int) -> Session:
-        model = converted(step, f"onnx, torch {torch.__version__}", to_onnx)
+        model = converted(step, f"onnx, torch {torch.__version__}", to_onnx, bytes, bytes)
         return as_session(onnxruntime.InferenceSession(model, self.options, providers=self.providers))
 
 

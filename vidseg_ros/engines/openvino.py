@@ -6,7 +6,6 @@ import os
 import struct
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -19,7 +18,7 @@ import torch
 
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
-from vidseg_ros.engines.cache import cache_folder, cache_key, load_sealed, save_sealed
+from vidseg_ros.engines.cache import converted
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.step import ExportStep, InferenceStep
@@ -58,7 +57,7 @@ def open_session(model: openvino.Model, how: dict[str, Any]) -> Session:
     request, one_at_a_time = core().compile_model(model, "CPU", how).create_infer_request(), Lock()
 
     def session(arrays: Arrays) -> Arrays:
-        with one_at_a_time:  # a busy request refuses, and the node may still warm up beside its steps
+        with one_at_a_time:  # else a thread gets what another one asked for: the node may warm up beside its steps
             # the arrays live until the request is over, so the runtime may read them in place
             results = request.infer(list(arrays), share_inputs=True)
             return [results[i] for i in range(len(results))]
@@ -78,7 +77,9 @@ class OpenVinoEngine(ExportedEngine):
         """Convert once for a frame size, which takes seconds, and leave confidence out where nobody asks."""
         if step.size not in self._models:
             whole = InferenceStep(self.network, True, self.inference)
-            self._models[step.size] = _converted(ExportStep(whole, *step.size))
+            self._models[step.size] = converted(
+                ExportStep(whole, *step.size), openvino.__version__, convert, packed, unpacked
+            )
         model = self._models[step.size].clone()
         if not step.step.confidence:
             model.remove_result(model.outputs[1].node)
@@ -117,18 +118,6 @@ def shape(port: openvino.Output) -> list[int]:
 def set_batch(model: openvino.Model, batch: int) -> None:
     """Fix the number of frames."""
     model.reshape({port: [batch, *port.partial_shape[1:]] for port in model.inputs})
-
-
-def _converted(step: ExportStep) -> openvino.Model:
-    """The model from the cache of an earlier start, where there is one: converting takes seconds."""
-    path = cache_folder() / f"{cache_key(step, openvino.__version__)}.model"
-    if (data := load_sealed(path)) is not None:
-        with suppress(RuntimeError, struct.error):  # of a kind that this version does not read
-            return unpacked(data)
-    model = convert(step)
-    with suppress(UserError):  # no room is no reason to stop
-        save_sealed(path, packed(model))
-    return model
 
 
 def packed(model: openvino.Model) -> bytes:
