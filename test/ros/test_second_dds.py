@@ -27,6 +27,7 @@ def labels(monkeypatch):
     from cyclonedds.idl import IdlStruct, types  # noqa: PLC0415
     from cyclonedds.sub import DataReader  # noqa: PLC0415
     from cyclonedds.topic import Topic  # noqa: PLC0415
+    from cyclonedds.util import duration  # noqa: PLC0415
 
     @dataclass
     class Time(IdlStruct, typename="builtin_interfaces::msg::dds_::Time_"):
@@ -49,7 +50,7 @@ def labels(monkeypatch):
         data: types.sequence[types.uint8]
 
     participant = DomainParticipant(int(os.environ["ROS_DOMAIN_ID"]))
-    qos = Qos(Policy.Reliability.BestEffort, Policy.History.KeepLast(10))
+    qos = Qos(Policy.Reliability.Reliable(duration(seconds=1)), Policy.History.KeepLast(10))
     yield DataReader(participant, Topic(participant, "rt/segmentation/label", Image), qos)
     del participant
 
@@ -58,7 +59,8 @@ def test_labels_are_read_by_another_dds(labels, start):
     node = start[0]()
     client = start[1]()
     read = []
-    client.wait(lambda: node.count_subscribers("/segmentation/label") == 2)
+    # each side finds the other by itself, and what is sent before both have is lost
+    client.wait(lambda: node.count_subscribers("/segmentation/label") == 2 and labels.get_matched_publications())
     for number in range(10):
         answer = client.ask(1 + number / 10)
         client.wait(lambda: read.extend(labels.take(10)) or read)
