@@ -2,15 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test pytest lint docs benchmark soak experiments clean
+LOCK := tools/requirements.txt
+
+.PHONY: venv demo test pytest lint docs benchmark soak experiments lock audit clean
 
 venv: .venv/.ready
 
-.venv/.ready: setup.py
+.venv/.ready: setup.py $(LOCK)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet torch==2.13.0  # first, so that nothing draws in another build
-	$(BIN)/pip install --quiet --editable '.[ros,train,openvino,onnx,int8,teacher,ray,carla,test,coverage,dds,parallel]'
+	$(BIN)/pip install --quiet torch==2.13.0  # by itself: its hash is that of the build for this machine
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement $(LOCK)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: venv
@@ -45,6 +47,16 @@ soak: venv
 # the comparisons of the papers in docs/results.md: many hours on two cores, resumable; on a GPU: python -m tools.experiments --device cuda
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it
 	$(BIN)/python -m tools.experiments
+
+# pin all that setup.py names, for every Python and machine, and torch alone not; needs uv
+lock:
+	mkdir -p build && echo "torch; python_version < '3'" > build/override.txt
+	uv pip compile setup.py --quiet --universal --python-version 3.10 --all-extras --override build/override.txt \
+		--generate-hashes --custom-compile-command 'make lock' --output-file $(LOCK)
+
+# ask the database of PyPI for known vulnerabilities of all that stands in .venv; needs uv and the internet
+audit: venv
+	uv tool run pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 clean:
 	rm -rf .venv demo_output build install log

@@ -2,11 +2,15 @@
 
 import importlib
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
+from importlib.metadata import requires
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from vidseg_ros import __version__
 
@@ -17,6 +21,26 @@ def test_package_xml_is_one_that_colcon_accepts(pytestconfig):
     assert root.findtext("export/build_type") == "ament_python"
     user, _, domain = root.find("maintainer").get("email").partition("@")
     assert user and "." in domain and len(domain.split(".")[-1]) > 1  # colcon ignores packages with a bad address
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"), [("setup.py", r'^    version="(.*?)"'), ("CITATION.cff", r"^version: (.*)$")]
+)
+def test_the_version_is_the_same_everywhere(pytestconfig, file, pattern):
+    assert re.findall(pattern, (pytestconfig.rootpath / file).read_text(), re.MULTILINE) == [__version__]
+
+
+def test_what_the_package_needs_is_pinned_with_hashes(pytestconfig):
+    text = (pytestconfig.rootpath / "tools" / "requirements.txt").read_text().replace("\\\n", " ")
+    pins = [line.split(" --hash=sha256:") for line in text.splitlines() if not re.match(r"\s*#", line)]
+    assert all(hashes and all(re.fullmatch(r"[0-9a-f]{64}", value.strip()) for value in hashes) for _, *hashes in pins)
+    pinned = {}
+    for requirement, *_ in pins:
+        (name, version) = re.fullmatch(r"(\S+)==(\S+)(?: ;.*)?", requirement.strip()).groups()
+        pinned.setdefault(canonicalize_name(name), []).append(version)
+    for needed in map(Requirement, requires("vidseg_ros")):
+        if needed.name != "torch":  # installed by itself
+            assert all(map(needed.specifier.contains, pinned[canonicalize_name(needed.name)])), needed
 
 
 def test_wrappers_are_executable(pytestconfig):
