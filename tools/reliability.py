@@ -4,7 +4,8 @@
     python -m tools.reliability fuzz soak       # of fuzz, soak and faults, some; what was found of the others stays
     python -m tools.reliability page            # the document alone, from what was found
 
-Everything is bounded, and talks to this machine only. VIDSEG_SOAK is the number of small frames (100,000).
+Everything is bounded, and talks to this machine only. VIDSEG_SOAK is the number of small frames (100,000), VIDSEG_HOUR
+that of large ones (54,000: an hour of a camera of 15 Hz).
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ DOCS = ROOT / "docs"
 FIGURES, PAGE = DOCS / "reliability.json", DOCS / "reliability.md"
 FUZZED = ("test/fuzz", "test/ros/test_fuzz.py")
 CASES = 800  # of each test: more than 20,000 together
-SMALL, LARGE = "64x48", "640x480"
 SMALL_FRAMES = int(os.environ.get("VIDSEG_SOAK", "100000"))
-LARGE_FRAMES = SMALL_FRAMES // 50
+LARGE_FRAMES = int(os.environ.get("VIDSEG_HOUR", "54000"))  # an hour of a camera of 15 Hz
+SOAKS = {"64x48": ("fddwnet_camvid", SMALL_FRAMES), "640x480": ("espnet_camvid_fast", LARGE_FRAMES)}
+"""Size of the frames -> the network, with its memory along the flow, and how many frames."""
+ENGINE = "openvino:bf16"  # in float32 on a CPU without bf16
 WARM_UP = 0.2  # share of the samples that do not count: memory is filled once
 ROUNDS = 200  # of the life cycle
 RESOURCES = {"rss_mb": "memory, MB", "threads": "threads", "files": "open files", "latency_ms_over_time": "latency, ms"}
@@ -97,7 +100,7 @@ def fuzz(folder: Path) -> Figures:
 
 def soak(folder: Path) -> Figures:
     """Send frames through the real node, and see whether anything grows."""
-    runs = [one_soak(folder, size, frames) for size, frames in ((SMALL, SMALL_FRAMES), (LARGE, LARGE_FRAMES))]
+    runs = [one_soak(folder, size, checkpoint, frames) for size, (checkpoint, frames) in SOAKS.items()]
     return {
         "frames": sum(run["frames"]["sent"] for run in runs),
         "unaccounted": sum(unaccounted(run["frames"]) for run in runs),
@@ -106,15 +109,16 @@ def soak(folder: Path) -> Figures:
     }
 
 
-def one_soak(folder: Path, size: str, frames: int) -> Figures:
+def one_soak(folder: Path, size: str, checkpoint: str, frames: int) -> Figures:
     """Figures of one run: each frame is sent when the one before was answered."""
     file = folder / "soak.json"
-    options = ("--node", "--engines", "openvino", "--sizes", size, "--frames", str(frames), "--json", str(file))
-    subprocess.run([sys.executable, "-m", "vidseg_ros", "benchmark", *options], cwd=ROOT, check=True)
+    options = ("--node", "--checkpoint", checkpoint, "--engines", ENGINE, "--sizes", size, "--frames", str(frames))
+    command = [sys.executable, "-m", "vidseg_ros", "benchmark", *options, "--json", str(file)]
+    subprocess.run(command, cwd=ROOT, check=True)
     (result,) = json.loads(file.read_text())["results"]
     kept = ("size", "frames", "resets", "latency_ms", *RESOURCES)
     slopes = {name: slope(result[name], frames) for name in RESOURCES}
-    return {name: result[name] for name in kept} | {"slope_per_1000": slopes}
+    return {"checkpoint": checkpoint} | {name: result[name] for name in kept} | {"slope_per_1000": slopes}
 
 
 def unaccounted(frames: dict[str, int]) -> int:
