@@ -1,8 +1,9 @@
 """Measure what memories bring, one thing changed at a time: ``python -m tools.memories``. Writes docs/memories.json.
 
 On CamVid val (found through VIDSEG_DATA), with OpenVINO on the CPU: each shipped network with its memory off, with its
-own and along the flow, at equal hysteresis; every frame, every second and every fourth; from 1 to 5 frames; and both
-ways through the video (PyTorch). Name ``quality``, ``strides``, ``window`` or ``both_ways`` to measure only that.
+own and along the flow, at equal hysteresis; every frame, every second and every fourth; the default with other gates
+along the flow; from 1 to 5 frames; and both ways through the video (PyTorch). Name ``quality``, ``strides``, ``gates``,
+``window`` or ``both_ways`` to measure only that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import numpy as np
 import torch
 
 from vidseg_ros import open_stream
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.evaluation.scores import Scores
+from vidseg_ros.networks.flow_memory import FlowMemoryConfig
 
 if __name__ == "__main__":  # as ``python tools/memories.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,6 +36,14 @@ VAL = "camvid/val"
 HYSTERESES = (0, 0.5)
 STRIDES = (1, 2, 4)
 LONGEST = 5  # frames, as in GRFP's table 2
+NEVER_TORN = 1e9  # of ``FlowMemoryConfig.tear``
+GATES = (
+    FlowMemoryConfig(gain=0.7, tear=NEVER_TORN),
+    FlowMemoryConfig(),
+    FlowMemoryConfig(gain=0.8, decay=0.03, tear=NEVER_TORN),
+    FlowMemoryConfig(gain=0.8, decay=0.0, tear=NEVER_TORN),
+    FlowMemoryConfig(gain=0.9, decay=0.03, tear=NEVER_TORN),
+)
 Figures = dict[str, Any]
 
 
@@ -65,6 +76,19 @@ def strides(out: Path) -> Figures:
     }
 
 
+def gates(out: Path) -> Figures:
+    """Figures of the default, without hysteresis, by gain, decay and tear of its memory, and by stride."""
+    checkpoint, found = load_checkpoint(DEFAULT_CHECKPOINT), {}
+    for gate in GATES:
+        file = out.with_name("gated.safetensors")
+        replace(checkpoint, inference=replace(checkpoint.inference, flow_memory=gate)).save(file)
+        tear = "none" if gate.tear == NEVER_TORN else gate.tear
+        for stride in (STRIDES[0], STRIDES[-1]):
+            plain = ("--memory", "flow", "--hysteresis", 0, "--stride", stride, "--no-temporal")
+            found[f"{gate.gain}, {gate.decay}, {tear}, {stride}"] = evaluate(file, *plain, out=out)
+    return found
+
+
 def both_ways(out: Path) -> Figures:
     """Figures of the memory along the flow, forward and backward through the video."""
     ways = ("--bidirectional", "--engine", "torch", "--hysteresis", 0, "--no-temporal")
@@ -90,7 +114,7 @@ def _windowed(name: str, count: int) -> Figures:
     return scores.report()
 
 
-PARTS = {"quality": quality, "strides": strides, "window": window, "both_ways": both_ways}
+PARTS = {"quality": quality, "strides": strides, "gates": gates, "window": window, "both_ways": both_ways}
 
 
 def rows(figures: Figures, names: dict[str, str]) -> list[list[str]]:
@@ -125,7 +149,7 @@ def gains(figures: Figures) -> str:
 def tables() -> dict[str, str]:
     """The Markdown of everything that was measured, by its place in results.in.md."""
     figures = json.loads(MEMORIES.read_text()) if MEMORIES.is_file() else {}
-    built = dict.fromkeys(("memories", "memory_gains", "strides", "window", "both_ways"), "not measured yet")
+    built = dict.fromkeys(("memories", "memory_gains", "strides", "gates", "window", "both_ways"), "not measured yet")
     if "quality" in figures:
         header = ["network", "hysteresis", "memory", *QUALITY, "pole"]
         built["memories"] = table(header, rows(figures["quality"], QUALITY))
@@ -134,6 +158,9 @@ def tables() -> dict[str, str]:
         if part in figures:
             last = ["memory"] if part == "strides" else []
             built[part] = table(["network", title, *last, *QUALITY, "pole"], rows(figures[part], QUALITY))
+    if "gates" in figures:
+        header = ["gain", "decay", "tear", "every Nth frame", *QUALITY, "pole"]
+        built["gates"] = table(header, rows(figures["gates"], QUALITY))
     if "both_ways" in figures:
         built["both_ways"] = table(["network", *QUALITY, "pole"], rows(figures["both_ways"], QUALITY))
     return built

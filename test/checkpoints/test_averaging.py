@@ -66,10 +66,11 @@ def test_the_verb_writes_it(tmp_path, capsys):
 def test_the_verb_sets_what_the_file_asks_for(tmp_path):
     file, output = tmp_path / "one.safetensors", tmp_path / "flowing.safetensors"
     trained(0).save(file)
-    words = ["--memory", "flow", "--hysteresis", "0.25", "--gain", "0.8"]
+    words = ["--memory", "flow", "--hysteresis", "0.25", "--gain", "0.6"]
     assert main(["average", str(file), str(output), *words]) == 0
-    expected = InferenceConfig(0.25, "flow", flow_memory=FlowMemoryConfig(gain=0.8))
+    expected = InferenceConfig(0.25, "flow", flow_memory=FlowMemoryConfig(gain=0.6))
     assert load_checkpoint(output).inference == expected
+    assert load_checkpoint(output).about == load_checkpoint(file).about
     again = tmp_path / "again.safetensors"
     assert main(["average", str(output), str(again), "--hysteresis", "0"]) == 0
     assert load_checkpoint(again).inference == replace(expected, hysteresis=0.0)

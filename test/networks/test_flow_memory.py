@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vidseg_ros.networks.flow_memory import FlowMemory, FlowMemoryConfig
+from vidseg_ros.networks.flow_memory import FlowMemory, FlowMemoryConfig, tearing
 
 PLAIN = FlowMemoryConfig(gain=0.5, decay=0.1, sharpening=0.0)
 
@@ -36,6 +36,25 @@ def test_the_past_moves_with_the_flow_and_what_comes_into_the_picture_has_none()
     flow = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 6)
     kept, _ = memory(new, picture(0), flow, (old, picture(0, channels=1)))
     torch.testing.assert_close(kept[0, 0, 0], torch.tensor([0.5, 1.0, 1.5, 2.0, 2.5, 0.0]))
+
+
+def test_little_is_kept_where_the_flow_tears():
+    memory = FlowMemory(1, 1, FlowMemoryConfig(gain=0.5, decay=0.0, tear=2.0, sharpening=0.0))
+    flow = torch.zeros(1, 2, 4, 20)
+    flow[:, :, :, 10:] = torch.tensor([-3.0, 4.0])[:, None, None]  # seven pixels from column 9 to 10
+    flow[:, :, 2:] = 0  # and from row 1 to 2
+    assert torch.equal(tearing(flow)[0, 0, 0, 5:], torch.tensor([0.0, 0, *[7.0] * 13]))
+    kept, _ = memory(
+        torch.zeros(1, 1, 4, 20),
+        picture(0, width=20),
+        flow,
+        (torch.ones(1, 1, 4, 20), picture(0, width=20, channels=1)),
+    )
+    torch.testing.assert_close(kept[0, 0, 3, :8], torch.tensor([0.5] * 7 + [0.5 * math.exp(-3.5)]))
+
+
+def test_an_even_flow_tears_nowhere():
+    assert not tearing(torch.full((2, 2, 3, 4), 7.0)).any()
 
 
 def test_features_smaller_than_the_frame():

@@ -16,8 +16,8 @@ def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """Return a checkpoint with the mean of the weights and batch norm statistics of one or more.
 
     They have to come from one start: the mean of networks that were trained apart labels nothing. Inference defaults
-    are those of the first; ``about`` holds under ``average_of`` what is known of each. Raises UserError for networks
-    that differ.
+    are those of the first; ``about`` holds under ``average_of`` what is known of each, where there are several. Raises
+    UserError for networks that differ.
     """
     first = checkpoints[0]
     for number, other in enumerate(checkpoints[1:], 2):
@@ -31,7 +31,7 @@ def average(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
     network = build(first.network.config)
     network.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
-    about = {"average_of": [dict(c.about) for c in checkpoints]}
+    about = {"average_of": [dict(c.about) for c in checkpoints]} if len(checkpoints) > 1 else first.about
     return Checkpoint(network.eval(), first.labels, about, first.inference)
 
 

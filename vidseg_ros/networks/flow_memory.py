@@ -11,19 +11,23 @@ from torch.nn import functional
 from vidseg_ros.flow.warp import inside, warp
 from vidseg_ros.networks.memory import State
 from vidseg_ros.networks.propagation import NEVER
-from vidseg_ros.schema import require_finite
+from vidseg_ros.schema import require_finite, require_positive
+
+REACH = 2  # pixels around an edge of the motion at which the flow is uncertain, too
 
 
 @dataclass(frozen=True)
 class FlowMemoryConfig:
-    """How much of the past is kept: gain * exp(-decay * difference of the pictures, 0..255)."""
+    """How much of the past is kept: gain * exp(-decay * difference of the pictures, 0..255 - tearing(flow) / tear)."""
 
-    gain: float = 0.7
+    gain: float = 0.8
     decay: float = 0.07
+    tear: float = 3.0  # change of the flow from pixel to pixel, pixels: at edges of what moves it is uncertain
     sharpening: float = 0.5  # undoes, in the mean, the blur of reading between pixels again and again
 
     def __post_init__(self) -> None:
         require_finite(**{"flow_memory.gain": self.gain, "flow_memory.decay": self.decay})
+        require_positive(**{"flow_memory.tear": self.tear})
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +79,24 @@ class FlowMemory(torch.nn.Module):
         moved = warp(torch.cat([posterior.float(), before.float()], 1), flow)
         past = self._sharpened(moved[:, : self.channels])
         difference = (picture - moved[:, self.channels :]).abs()
-        keep = self.config.gain * torch.exp(-self.config.decay * difference) * inside(flow)
+        doubt = self.config.decay * difference + tearing(flow) / self.config.tear
+        keep = self.config.gain * torch.exp(-doubt) * inside(flow)
         return Recalled(past, keep, difference, picture)
 
     def _sharpened(self, x: Tensor) -> Tensor:
         smooth = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         return x + self.config.sharpening * (x - smooth)
+
+
+def tearing(flow: Tensor) -> Tensor:
+    """How much the ``flow`` (N, 2, h, w) changes from a pixel to those beside it, |dx| + |dy|: (N, 1, h, w).
+
+    The most within ``REACH`` pixels.
+    """
+    across = functional.pad(flow[..., 1:] - flow[..., :-1], (0, 1))
+    down = functional.pad(flow[..., 1:, :] - flow[..., :-1, :], (0, 0, 0, 1))
+    steepness = (across.abs() + down.abs()).sum(1, keepdim=True)
+    return functional.max_pool2d(steepness, 2 * REACH + 1, 1, REACH)
 
 
 def reduce_picture(frames: Tensor, scale: int) -> Tensor:
