@@ -71,6 +71,8 @@ setup(
         # the lines that no test runs; not in "test", or ``colcon test`` measures too, and misses the floor
         "coverage": ["pytest-cov"],
         "dds": ["cyclonedds"],  # another DDS reads what the node sends
+        # fuzzing of bytes, led by the lines they reach; wheels for one kind of machine only
+        "bytes": ["atheris>=3; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.11'"],
         "parallel": ["pytest-xdist"],  # two files of tests at a time: half the wait of `make test`
     },
     python_requires=">=3.10",

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -32,6 +33,7 @@ DOCS = ROOT / "docs"
 FIGURES, PAGE = DOCS / "reliability.json", DOCS / "reliability.md"
 FUZZED = ("test/fuzz", "test/ros/test_fuzz.py")
 CASES = 800  # of each test: more than 20,000 together
+BYTES = 20_000  # of each reader of bytes
 SMALL_FRAMES = int(os.environ.get("VIDSEG_SOAK", "100000"))
 LARGE_FRAMES = int(os.environ.get("VIDSEG_HOUR", "54000"))  # an hour of a camera of 15 Hz
 SOAKS = {"64x48": ("fddwnet_camvid", SMALL_FRAMES), "640x480": ("espnet_camvid_fast", LARGE_FRAMES)}
@@ -95,7 +97,18 @@ def fuzz(folder: Path) -> Figures:
     uncaught = found["uncaught"]
     if status and not uncaught:
         raise SystemExit("tests failed before they drew a case; see above")
-    return {"cases": found["cases"], "uncaught": len(uncaught), "refused": found["refused"], "places": uncaught}
+    drawn = {"cases": found["cases"], "uncaught": len(uncaught), "refused": found["refused"], "places": uncaught}
+    return drawn | {"bytes": fuzz_bytes()}
+
+
+def fuzz_bytes() -> dict[str, bool]:
+    """Readers of bytes, and whether each held; none where atheris is not installed."""
+    if find_spec("atheris") is None:
+        return {}
+    command = [sys.executable, "-m", "test.fuzz.readers", str(BYTES)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    held: dict[str, bool] = json.loads(done.stdout.splitlines()[-1])
+    return held
 
 
 def soak(folder: Path) -> Figures:
@@ -167,10 +180,11 @@ def page(figures: Figures) -> str:
     """The document."""
     drawn, soaked, failures = figures["fuzz"], figures["soak"], figures["faults"]
     rows = [
-        [run["size"], run["frames"]["sent"], unaccounted(run["frames"]), *(run["slope_per_1000"][n] for n in RESOURCES)]
+        [run["size"], run["checkpoint"], run["frames"]["sent"], unaccounted(run["frames"])]
+        + [run["slope_per_1000"][name] for name in RESOURCES]
         for run in soaked["runs"]
     ]
-    header = ["frames of", "sent", "unaccounted", *RESOURCES.values()]
+    header = ["frames of", "network", "sent", "unaccounted", *RESOURCES.values()]
     return "\n".join([
         "# Reliability",
         "",
@@ -182,6 +196,7 @@ def page(figures: Figures) -> str:
         f"checkpoints, configurations, arguments, whole verbs): {drawn['refused']:,} times something was refused in "
         f"one line, and {drawn['uncaught']} cases ended in an exception that nobody caught.",
         "",
+        *by_bytes(drawn.get("bytes", {})),
         "## Soak",
         "",
         "Frames through the node in a process of its own, over DDS, each sent when the one before was answered. "
@@ -199,6 +214,18 @@ def page(figures: Figures) -> str:
         table(["what happens", "held"], [[fault["name"], "yes" if fault["held"] else "**no**"] for fault in failures]),
         "",
     ])  # fmt: skip
+
+
+def by_bytes(held: dict[str, bool]) -> list[str]:
+    """Lines of the document about the readers of bytes."""
+    if not held:
+        return []
+    failed = ", ".join(name for name, good in held.items() if not good)
+    return [
+        f"{BYTES:,} cases of each reader of bytes ({', '.join(held)}), grown by libFuzzer (atheris) towards lines not "
+        f"yet reached: {f'**{failed} did not hold**' if failed else 'no exception that nobody caught'}.",
+        "",
+    ]
 
 
 PARTS = {"fuzz": fuzz, "soak": soak, "faults": faults}
