@@ -186,7 +186,7 @@ def test_flow_to_the_frame_before(seed):
 @pytest.mark.parametrize("memory", MEMORY_FLOWS)
 def test_flows_for_a_memory(film, memory):
     """Both ways for every source, exact where that is wanted and known; nothing else changes."""
-    config, video = AugmentationConfig(), SourceConfig(film, stills=False, estimate_flow=False)
+    config, video = AugmentationConfig(), SourceConfig(film, stills=False)
     sources = [
         open_source(source, 3, SIZE, CAMVID, config, last=True)
         for source in (SourceConfig(film), video, SourceConfig("street"))
@@ -197,10 +197,20 @@ def test_flows_for_a_memory(film, memory):
         assert all(torch.equal(a, b) for a, b in zip((frames, labels), plain[0], strict=True))
         pictures = frames.permute(0, 2, 3, 1).numpy()
         guesses = estimated_flow(pictures[:-1], pictures[1:]), estimated_flow(pictures[1:], pictures[:-1])
-        exact = memory == "exact" and not isinstance(source, Windows)
-        for flow, guess in zip(flows, guesses, strict=True):
+        known = [True, not isinstance(source, Windows)] if memory == "exact" else [False, False]  # of its own view
+        for flow, guess, better in zip(flows, guesses, known, strict=True):
             assert (flow.shape, flow.dtype) == ((2, 2, SIZE[1], SIZE[0]), torch.float32)
-            assert np.array_equal(flow.numpy(), guess) != exact
+            assert np.array_equal(flow.numpy(), guess) != better
+
+
+@pytest.mark.parametrize("memory", MEMORY_FLOWS)
+def test_frames_that_are_too_far_apart_give_a_memory_no_past(film, memory):
+    video = SourceConfig(film, stills=False, estimate_flow=False)
+    source = open_source(video, 3, SIZE, CAMVID, AugmentationConfig())
+    for flow in (False, True):
+        _, _, *flows = ClipDataset([source], (1,), (0,), flow=flow, memory=memory)[0]
+        assert [tuple(known.shape) for known in flows] == 2 * [(2, 2, SIZE[1], SIZE[0])]
+        assert not any(inside(known).any() for known in flows)
 
 
 def test_windows_that_end_in_a_label(film):

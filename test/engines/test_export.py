@@ -1,6 +1,8 @@
 import contextlib
 import errno
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,22 @@ def test_without_tensorrt_one_line(checkpoint_file, tmp_path, capsys):
     (tmp_path / "x.trt").write_bytes(b"plan")
     with pytest.raises(UserError, match="needs an ONNX Runtime with TensorrtExecutionProvider"):
         open_model(str(tmp_path / "x.trt"), EngineConfig())
+
+
+def test_closed_engines_hold_nothing(checkpoint_file, tmp_path):
+    """Neither sessions nor models: a node that reopens its engine would hold both."""
+    path = tmp_path / "x.onnx"
+    export(load_checkpoint(checkpoint_file), "onnx", path, SIZE, drive())
+    for name in (str(path), str(checkpoint_file)):
+        engine = open_model(name, EngineConfig("auto" if name.endswith("onnx") else "openvino", "cpu"))
+        engine.step(drive(1)[0][None], [None])
+        models = [engine.model] if name.endswith("onnx") else engine._models.values()
+        (held,) = (weakref.ref(model) for model in models)
+        del models
+        engine.close()
+        engine.close()
+        gc.collect()
+        assert held() is None
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):

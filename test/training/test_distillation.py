@@ -1,6 +1,7 @@
 """Training with teachers: what they say, that they stay as they are, and that nothing of it is in the checkpoint."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from vidseg_ros.losses.distillation import LARGEST_WEIGHT
 from vidseg_ros.networks import build
 from vidseg_ros.networks.config import InputConfig
 from vidseg_ros.networks.espnet import ESPNetConfig
+from vidseg_ros.networks.gated_flow import GatedFlowConfig
 from vidseg_ros.networks.mininetv2 import MiniNetV2Config
 from vidseg_ros.teachers import CheckpointTeacher, PseudoConfig, TeacherConfig, open_teacher
 from vidseg_ros.training.config import PhaseConfig
@@ -88,6 +90,24 @@ def test_teachers_are_averaged_and_one_named_twice_counts_twice(city):
     torch.testing.assert_close(together.logits.exp(), mean, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(together.features, alone[city[0]].features)
     assert not together.logits.requires_grad
+
+
+def test_features_are_those_of_each_frame_whatever_is_remembered_along_the_flow():
+    """The head of a learned gate sees the past, too."""
+    network = build(replace(tiny_network(None).config, propagation=GatedFlowConfig()))
+    phase = PhaseConfig(1, 2, 3, 1e-3, "single")
+    lesson = SegmentationModule(
+        network,
+        CAMVID,
+        toy_config(phase, loss=ALL_TERMS, teacher=TeacherConfig(("espnet_camvid",))),
+        phase,
+        torch.ones(11),
+    )
+    frames, flow = some_frames(), torch.zeros(1, 3, 2, SIZE[1], SIZE[0])
+    output = lesson._predict(Batch(frames, frames[:, :, 0], flow, flow))
+    assert len(output.features) == len(frames)
+    for features, frame in zip(output.features, frames, strict=True):
+        torch.testing.assert_close(features, network.before_head(frame)[0])
 
 
 def test_a_student_of_its_own_teacher_has_nothing_to_learn(tmp_path):

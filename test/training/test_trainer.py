@@ -152,6 +152,12 @@ def test_steps_share_batches_among_processes():
     assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == whole
 
 
+def test_a_batch_that_processes_cannot_share_is_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidseg_ros.training.trainer._trainer", lambda *about: SimpleNamespace(world_size=3))
+    with pytest.raises(UserError, match=r"^phases.batch is 2, which 3 processes cannot share evenly; use a multiple$"):
+        run(toy_config(PhaseConfig(1, 1, 2, 1e-3, "single")), tmp_path / "x.safetensors")
+
+
 @pytest.mark.parametrize("rate", [1e30, 1e12])
 def test_bad_loss_stops_and_says_where(dataset, tmp_path, rate):
     config = toy_config(PhaseConfig(50, 2, 1, rate))

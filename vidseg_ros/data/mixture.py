@@ -134,7 +134,8 @@ class ClipDataset(Dataset[tuple[Tensor, ...]]):
 
     ``flow`` adds the flow from each frame to the next, float32 (T - 1, 2, H, W) in pixels: exact where a source knows
     it, estimated elsewhere, NOWHERE where it does not say. ``memory`` adds both directions, for networks that remember
-    along the flow, of MEMORY_FLOWS; to the next frame, and from each frame but the first to the one before. The clip
+    along the flow, of MEMORY_FLOWS; to the next frame, and from each frame but the first to the one before: NOWHERE, so
+    that nothing is remembered, where a source says that its frames are too far apart for an estimate. The clip
     depends on ``seed`` and number only, whatever process draws it and whatever was drawn before.
     """
 
@@ -156,22 +157,22 @@ class ClipDataset(Dataset[tuple[Tensor, ...]]):
         return source.draw(number, rng, flow)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        clip = self.clip(number, self.flow or self.memory == "exact")
+        clip = self.clip(number, self.flow or self.memory != "")
         seen = torch.from_numpy(clip.frames).permute(0, 3, 1, 2), torch.from_numpy(clip.labels)
         return *seen, *(torch.from_numpy(flow) for flow in self._flows(clip))
 
     def _flows(self, clip: Clip) -> list[NDArray[np.float32]]:
         """What of the flow is wanted: nothing, that to the next frame, or that and the one to the frame before."""
-        if not self.memory:
-            nowhere = (len(clip) - 1, 2, *clip.labels.shape[1:])
-            unknown = np.full(nowhere, NOWHERE, np.float32) if clip.flow is None else clip.flow
-            return [unknown] if self.flow else []
-        if self.memory == "exact" and clip.backward is not None:
-            backward = clip.backward
-        else:
-            backward = estimated_flow(clip.frames[1:], clip.frames[:-1])
-        forward = estimated_flow(clip.frames[:-1], clip.frames[1:]) if clip.flow is None else clip.flow
-        return [forward, backward]
+        count = 2 if self.memory else int(self.flow)
+        if clip.flow is None:
+            return count * [np.full((len(clip) - 1, 2, *clip.labels.shape[1:]), NOWHERE, np.float32)]
+        if count < 2:
+            return count * [clip.flow]
+        exact = self.memory == "exact"
+        forward = clip.flow if exact or self.flow else estimated_flow(clip.frames[:-1], clip.frames[1:])
+        if exact and clip.backward is not None:
+            return [forward, clip.backward]
+        return [forward, estimated_flow(clip.frames[1:], clip.frames[:-1])]
 
 
 def estimated_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -118,6 +118,11 @@ class OnnxFile(FileEngine):
         wanted = [port.name for port in self.model.get_outputs() if confidence or port.name != "confidence"]
         return as_session(self.model, wanted), blank
 
+    def close(self) -> None:
+        """Give memory back, that of the file too; the engine is of no more use."""
+        super().close()
+        vars(self).pop("model", None)
+
 
 class TensorRtEngine(OnnxRuntimeEngine):
     """TensorRT through ONNX; what it cannot take runs on CUDA. Its plans are kept in the cache folder of the user."""

@@ -86,6 +86,11 @@ class OpenVinoEngine(ExportedEngine):
         set_batch(model, batch)  # kernels for a batch of any size take half as long again
         return open_session(model, self.settings)
 
+    def close(self) -> None:
+        """Give memory back, that of the converted networks too; the engine is of no more use."""
+        super().close()
+        self._models.clear()
+
 
 class OpenVinoFile(FileEngine):
     """A .xml file with its .bin."""

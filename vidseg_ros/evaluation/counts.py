@@ -25,6 +25,7 @@ FIGURES = {
     "tc": "TC (as published)",
     "tc_visible": "TC (occlusion-aware)",
     "trajectory": "Trajectory consistency",
+    "trajectory_bounded": "Trajectory consistency (motion boundaries, too)",
     "flicker": "Raw flicker rate",
 }
 """Keys of metrics.json, and what people call them."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 Watch = Mapping[str, list[Tensor]]
 """What training looks at beside the logits, by name: each step appends to the lists. A name is a position, whose input
-is wanted (N, C, h, w), or ``AUXILIARY``."""
+is wanted (N, C, h, w), ``HEAD`` or ``AUXILIARY``."""
+
+HEAD = "head"
+"""What the head sees of the frame (N, F, h, w)."""
 
 AUXILIARY = "auxiliary"
 """Logits of the auxiliary head (N, classes, h, w), where a network has one."""
@@ -72,6 +75,7 @@ class Positions:
 
     def propagate(self, seen: Tensor, planes: Planes) -> list[Tensor]:
         """Logits of what the head sees, and of what is remembered along the flow; ``planes`` makes them."""
+        self._show(HEAD, seen)
         if self._network.propagation is None:
             return planes(seen)
         logits, self._along = self._network.propagation(seen, planes, self._frame, self._flow, self._along)

@@ -21,7 +21,7 @@ from vidseg_ros.evaluation.evaluator import Evaluator
 from vidseg_ros.labels import LabelSet
 from vidseg_ros.losses import Batch, Objective, Output
 from vidseg_ros.networks import State, StreamingNetwork, build, unroll
-from vidseg_ros.networks.positions import AUXILIARY, Watch
+from vidseg_ros.networks.positions import AUXILIARY, HEAD, Watch
 from vidseg_ros.training.arithmetic import memory_format
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.divergence import DivergenceWatch, check_every
@@ -49,10 +49,6 @@ class SegmentationModule(LightningModule):
         self.network, self.labels, self.config, self.phase = network, labels, config, phase
         self.objective = Objective(config.loss, weights)
         self.teacher, self.watch = teacher, DivergenceWatch(phase.trainable)
-        self._seen: list[Tensor] = []  # by the head, frame after frame
-        if config.loss.needs_features:
-            hook = torch.compiler.disable(self._remember)  # type: ignore[no-untyped-call]
-            network.head.register_forward_pre_hook(hook)
         self.head = None
         if phase.trainable == "encoder":
             self.head = nn.Conv2d(network.features_channels, len(labels), 1)
@@ -68,9 +64,6 @@ class SegmentationModule(LightningModule):
             learning.requires_grad_(True)
         if self.network.auxiliary is not None and not self.config.loss.lambda_auxiliary:
             self.network.auxiliary.requires_grad_(False)
-
-    def _remember(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen.append(inputs[0])
 
     def on_train_start(self) -> None:
         """Train at the rate of the configuration, but keep the statistics of batch norms that must not learn."""
@@ -114,17 +107,18 @@ class SegmentationModule(LightningModule):
 
     def _predict(self, batch: Batch) -> Output:
         """Output with logits in float32; those of an encoder are smaller than the frames (T, N, 3, H, W)."""
-        self._seen.clear()
         if self.head is None:
-            watch: Watch = {AUXILIARY: []} if self.config.loss.lambda_auxiliary else {}
+            loss = self.config.loss
+            wanted = {HEAD: loss.needs_features, AUXILIARY: loss.lambda_auxiliary > 0}
+            watch: Watch = {name: [] for name, asked in wanted.items() if asked}
             count = self.phase.burn_in * (self.global_step % 2)
             order = there_and_back(count, len(batch.frames))
             flow = flow_along(batch, [*order, *range(len(batch.frames))])
             before = self._burn_in(batch.frames[order], None if flow is None else flow[:count]) if count else None
             logits, state = unroll(self.network, batch.frames, before, None if flow is None else flow[count:], watch)
-            seen = self._seen[-len(batch.frames) :]  # before them are those that fill the memory
+            features = torch.stack(watch[HEAD]) if watch.get(HEAD) else None
             auxiliary = torch.stack(watch[AUXILIARY]).float() if watch.get(AUXILIARY) else None
-            return Output(logits.float(), state, torch.stack(seen) if seen else None, auxiliary)
+            return Output(logits.float(), state, features, auxiliary)
         features = torch.stack([self.network.features(frame) for frame in batch.frames])
         return Output(torch.stack([self.head(x) for x in features]).float(), features=features)
 
