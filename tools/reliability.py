@@ -1,7 +1,7 @@
 """Show that the package cannot be knocked over, into docs/reliability.json and reliability.md: ``make soak``.
 
     python -m tools.reliability                 # all of it
-    python -m tools.reliability fuzz soak       # of fuzz, soak and faults, some; what was found of the others stays
+    python -m tools.reliability fuzz bytes      # of fuzz, bytes, soak and faults, some; what was found of others stays
     python -m tools.reliability page            # the document alone, from what was found
 
 Everything is bounded, and talks to this machine only. VIDSEG_SOAK is the number of small frames (100,000), VIDSEG_HOUR
@@ -97,12 +97,11 @@ def fuzz(folder: Path) -> Figures:
     uncaught = found["uncaught"]
     if status and not uncaught:
         raise SystemExit("tests failed before they drew a case; see above")
-    drawn = {"cases": found["cases"], "uncaught": len(uncaught), "refused": found["refused"], "places": uncaught}
-    return drawn | {"bytes": fuzz_bytes()}
+    return {"cases": found["cases"], "uncaught": len(uncaught), "refused": found["refused"], "places": uncaught}
 
 
-def fuzz_bytes() -> dict[str, bool]:
-    """Readers of bytes, and whether each held; none where atheris is not installed."""
+def fuzz_bytes(_: Path) -> dict[str, bool]:
+    """Readers of bytes, and whether each held BYTES cases; none where atheris is not installed."""
     if find_spec("atheris") is None:
         return {}
     command = [sys.executable, "-m", "test.fuzz.readers", str(BYTES)]
@@ -196,7 +195,7 @@ def page(figures: Figures) -> str:
         f"checkpoints, configurations, arguments, whole verbs): {drawn['refused']:,} times something was refused in "
         f"one line, and {drawn['uncaught']} cases ended in an exception that nobody caught.",
         "",
-        *by_bytes(drawn.get("bytes", {})),
+        *by_bytes(figures["bytes"]),
         "## Soak",
         "",
         "Frames through the node in a process of its own, over DDS, each sent when the one before was answered. "
@@ -228,7 +227,7 @@ def by_bytes(held: dict[str, bool]) -> list[str]:
     ]
 
 
-PARTS = {"fuzz": fuzz, "soak": soak, "faults": faults}
+PARTS = {"fuzz": fuzz, "bytes": fuzz_bytes, "soak": soak, "faults": faults}
 
 
 def main(words: Sequence[str]) -> None:
