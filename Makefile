@@ -40,7 +40,7 @@ docs: venv  # needs VIDSEG_DATA for CamVid
 benchmark: venv  # needs VIDSEG_DATA for CamVid
 	$(BIN)/python -m tools.speed
 
-# docs/reliability.md: fuzz, frames by the hundred thousand through the node, and faults; about half an hour (VIDSEG_SOAK: small frames)
+# docs/reliability.md: fuzz, frames by the hundred thousand through the node, and faults; two hours (VIDSEG_SOAK, VIDSEG_HOUR: frames)
 soak: venv
 	$(BIN)/python -m tools.reliability
 
