@@ -85,7 +85,8 @@ def gates(out: Path) -> Figures:
         tear = "none" if gate.tear == NEVER_TORN else gate.tear
         for stride in (STRIDES[0], STRIDES[-1]):
             plain = ("--memory", "flow", "--hysteresis", 0, "--stride", stride, "--no-temporal")
-            found[f"{gate.gain}, {gate.decay}, {tear}, {stride}"] = evaluate(file, *plain, out=out)
+            report = evaluate(file, *plain, out=out) | {"checkpoint": DEFAULT_CHECKPOINT}
+            found[f"{gate.gain}, {gate.decay}, {tear}, {stride}"] = report
     return found
 
 
