@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -105,13 +104,15 @@ def test_frames_that_a_container_promises_are_counted(tmp_path):
     assert (len(stamps), bad, said) == (39, 1, "")
 
 
-@pytest.mark.parametrize("turned", [90, 180, -90])
-def test_a_picture_is_turned_as_the_camera_was_held(turned, tmp_path):
-    path = write_video(tmp_path / "film.mp4", times=[0, 100], turned=turned)
-    frame = next(open_recordings(path)[0].frames())
-    found, expected = cv2.VideoCapture(str(path)).read()
-    assert found and frame.rgb.shape == expected.shape == ((48, 64, 3) if turned == 180 else (64, 48, 3))
-    assert np.abs(frame.rgb[..., ::-1].astype(int) - expected).mean() < 3
+@pytest.mark.parametrize(("turned", "quarters"), [(90, 1), (180, 2), (-90, -1)])
+def test_a_picture_is_turned_as_the_camera_was_held(turned, quarters, tmp_path):
+    """As OpenCV 5 turns it; OpenCV 4.6 turns the other way."""
+    turned_film, film = (
+        write_video(tmp_path / f"{name}.mp4", times=[0, 100], **how)
+        for name, how in (("turned", {"turned": turned}), ("film", {}))
+    )
+    frame, plain = (next(open_recordings(path)[0].frames()) for path in (turned_film, film))
+    np.testing.assert_array_equal(frame.rgb, np.rot90(plain.rgb, quarters))
 
 
 def test_sound_that_is_longer_than_the_pictures_is_no_cut(tmp_path):

@@ -179,6 +179,7 @@ class StreamingNetworkTester:
 
     @pytest.mark.parametrize("engine", ["openvino"])  # conversion to ONNX takes a minute for deep networks
     def test_engines_give_the_labels_of_pytorch(self, engine):
+        pytest.importorskip(engine)
         position = next(iter(self.family().all_positions(self.config)))
         checkpoint = Checkpoint(self.make(position), self.labels())
         mine, theirs = TorchEngine(checkpoint, CPU), open_engine(checkpoint, replace(CPU, engine=engine))
