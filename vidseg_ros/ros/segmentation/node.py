@@ -43,8 +43,7 @@ class SegmentationNode(LifecycleNode):
     """The executor only puts messages into a queue; a worker thread takes the newest of each camera from it."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("segmentation", **options)
-        declare_parameters(self, Parameters)
+        # before anything that may fail: newer rclpy destroys a node that was not made to the end, too
         self._engine: Engine | None = None
         self._cameras: dict[str, Camera] = {}
         self._warm_up: WarmUp | None = None
@@ -54,6 +53,8 @@ class SegmentationNode(LifecycleNode):
         self._decoder: Decoder | None = None
         self._recovery: Recovery | None = None
         self._problem = "not configured"
+        super().__init__("segmentation", **options)
+        declare_parameters(self, Parameters)
         self.create_service(Trigger, "~/reset_state", self._on_reset_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # report also where /clock stands still
