@@ -1,7 +1,6 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a package index; the rest they install into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-
 LOCK := tools/requirements.txt
 
 .PHONY: venv demo test pytest lint docs benchmark soak experiments lock audit clean
@@ -48,7 +47,7 @@ soak: venv
 experiments: venv  # needs VIDSEG_DATA for CamVid, and the official weights beside it
 	$(BIN)/python -m tools.experiments
 
-# pin all that setup.py names, for every Python and machine, and torch alone not; needs uv
+# pin all that setup.py names, for every Python and machine, but for torch and what only torch needs; needs uv
 lock:
 	mkdir -p build && echo "torch; python_version < '3'" > build/override.txt
 	uv pip compile setup.py --quiet --universal --python-version 3.10 --all-extras --override build/override.txt \
