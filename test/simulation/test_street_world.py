@@ -219,3 +219,13 @@ def test_what_reaches_behind_the_camera_is_cut_off_at_the_nearest_distance() -> 
     np.testing.assert_allclose(places, expected, atol=1 / 16)
     (nothing,) = rasterizer._clipped(square - [[[0.0]], [[0.0]], [[5.0]]], camera)
     assert len(nothing) == 0
+
+
+def test_patterns_laid_straight_inside_a_run_are_where_perspective_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = StreetWorld(dataclasses.replace(SMALL, width=320, height=240, noise=0))
+    frames = [world.frame(index).rgb for index in range(0, 200, 40)]
+    monkeypatch.setattr(rasterizer, "LONGEST", 1)  # each pixel by itself: exact
+    exact = [world.frame(index).rgb for index in range(0, 200, 40)]
+    apart = np.abs(np.stack(frames).astype(int) - np.stack(exact)).max(-1)
+    assert 0 < apart.mean() < 1.5
+    assert np.mean(apart > 16) < 0.02

@@ -69,6 +69,11 @@ def _turned(vectors: Floats, turn: Floats) -> Floats:
     return np.stack([cos * x - sin * y, sin * x + cos * y, z], -1)
 
 
+def _cross(a: Floats, b: Floats) -> Floats:
+    """Cross products of vectors (3, N)."""
+    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
 @dataclass(frozen=True)
 class Placed:
     """Polygons as one camera sees them at one time. A point of polygon i is ``axes[i] @ (a, b, 1)``."""
@@ -93,10 +98,13 @@ class Placed:
 
     def facing(self) -> NDArray[np.float64]:
         """The distance (N,) of each plane from the camera, positive where its front is seen."""
-        axes = self.axes
-        return np.asarray(-np.einsum("ni,ni->n", np.cross(axes[:, :, 0], axes[:, :, 1]), axes[:, :, 2]))
+        along, up, origin = self.axes.transpose(2, 1, 0)
+        return np.asarray(-np.einsum("in,in->n", _cross(along, up), origin))
 
     @cached_property
     def from_rays(self) -> Floats:
         """Maps (N, 3, 3) that take a ray (right, down, 1) to (a, b, 1) / depth on the polygon's plane."""
-        return np.asarray(np.linalg.inv(self.axes), np.float64)
+        along, up, origin = (np.ascontiguousarray(column) for column in self.axes.transpose(2, 1, 0))
+        rows = np.stack([_cross(up, origin), _cross(origin, along), _cross(along, up)])
+        rows /= np.einsum("in,in->n", along, rows[0])  # Cramer's rule
+        return rows.transpose(2, 0, 1)

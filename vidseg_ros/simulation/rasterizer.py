@@ -15,8 +15,11 @@ from vidseg_ros.simulation.projection import MoverPoses, PinholeCamera, Placed, 
 NEAR = 0.3
 """Nothing nearer to the camera than this is seen, m."""
 
-BLOCKS = 3
+BLOCKS = 6
 """Parts in which polygons are painted, from near to far, each without what the parts before it hide."""
+
+LONGEST = 32
+"""Pixels of a run. Inside one a pattern is laid straight, as if the surface stood square to the camera."""
 
 _SUBPIXEL_BITS = 4
 _SMALLEST, _SMALLEST_FINE = 1.5, 5.0  # pixels; what lies in a ball smaller than this is left out
@@ -38,7 +41,8 @@ class Raster:
     ids: Rows  # (R,) rows of polygons
     shade: Image  # (R,), 0 lit, 1 in shadow, 2 in the dark under something; only on the ground
     lines: Rows  # (R,) rows of the image
-    lengths: Rows  # (R,) pixels
+    columns: Rows  # (R,) where in them it begins
+    lengths: Rows  # (R,) pixels, up to LONGEST
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """Image (H, W) of one value for each run, (R,)."""
@@ -88,14 +92,23 @@ def rasterize(polygons: Polygons, poses: MoverPoses, camera: PinholeCamera, time
     placed = Placed.of(posed, camera, rows)
     points = placed.points(polygons.corners[rows])
     ids, shade = _paint(points, camera, polygons.layer[rows], polygons.label[rows])
-    changes = (ids[:, 1:] != ids[:, :-1]) | (shade[:, 1:] != shade[:, :-1])
-    begin = np.flatnonzero(np.pad(changes, ((0, 0), (1, 0)), constant_values=True))
+    begin = np.flatnonzero(_begins(ids, shade))
     shown = ids.ravel()[begin].astype(np.intp)
-    kept = np.flatnonzero(np.bincount(shown))  # most polygons are hidden by others
+    seen = np.bincount(shown, minlength=len(rows)) > 0  # most polygons are hidden by others
+    kept = np.flatnonzero(seen)
     depth = points[2][:, kept].T.copy().mean(1)
-    lines, lengths = begin // camera.width, np.diff(begin, append=ids.size)
-    parts = np.searchsorted(kept, shown), shade.ravel()[begin], lines, lengths
+    lines, columns = np.divmod(begin, camera.width)
+    parts = (np.cumsum(seen) - 1)[shown], shade.ravel()[begin], lines, columns, np.diff(begin, append=ids.size)
     return Raster(polygons.take(rows[kept]), placed.take(kept), depth, camera, *parts)
+
+
+def _begins(ids: NDArray[np.int16], shade: Image) -> NDArray[np.bool_]:
+    """Pixels (H, W) at which a run begins."""
+    begins = np.ones(ids.shape, np.bool_)
+    np.not_equal(ids[:, 1:], ids[:, :-1], out=begins[:, 1:])
+    begins[:, 1:] |= shade[:, 1:] != shade[:, :-1]
+    begins[:, ::LONGEST] = True
+    return begins
 
 
 def _in_view(posed: Polygons, camera: PinholeCamera) -> Rows:

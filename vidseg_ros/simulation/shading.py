@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from vidseg_ros.simulation.polygons import Floats, Layer
 from vidseg_ros.simulation.projection import Reals
-from vidseg_ros.simulation.rasterizer import Image, Raster
+from vidseg_ros.simulation.rasterizer import Image, Raster, Rows
 from vidseg_ros.simulation.textures import LEVELS, SHADES, SIZE, atlas
+
+Packed = NDArray[np.uint32]
 
 BLURRED_FROM = np.asarray(
     (0.7236346, 0.45586124, 0.28717458, 0.18090867, 0.113965325, 0.07179366),  # 2 ** ((0.3 - copy) / 1.5)
@@ -40,10 +42,28 @@ def colors(raster: Raster, light: Light) -> Image:
     table, ground = _color_table(raster, light)
     count = len(raster.polygons)
     starts = np.asarray([0, count, count + ground], np.intp)  # of the rows lit, in shadow and in the dark
-    places = raster.spread((raster.ids + starts[raster.shade]) * SHADES)
-    places += _texels(raster)
-    rgba = np.take(table.ravel(), places).view(np.uint8).reshape(*places.shape, 4)
+    begin, step, tiles = _patterns(raster)
+    rows = raster.spread(((raster.ids + starts[raster.shade]) << 16 | tiles).astype(np.uint32))
+    texels = _look_up(atlas().reshape(-1, SIZE), _texels(raster, begin, step) + (rows << 24))
+    rgba = _look_up(table, rows & np.uint32(0xFFFF0000) | texels)
     return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
+
+
+def _look_up(image: Image, places: Packed) -> Image:
+    """The pixels of an image at (H, W) places, row << 16 | column each."""
+    maps = places.view(np.int16).reshape(*places.shape, 2)
+    return np.asarray(cv2.remap(image, maps, None, cv2.INTER_NEAREST), np.uint8)
+
+
+def _texels(raster: Raster, begin: Packed, step: Packed) -> Packed:
+    """Where in its tile each pixel lies, row << 16 | column, from where its run begins and the way of a pixel."""
+    columns = np.arange(raster.camera.width, dtype=np.uint32)
+    places = raster.spread(step)
+    places *= columns
+    places += raster.spread(begin - step * raster.columns.astype(np.uint32))
+    places >>= 8
+    places &= np.uint32((SIZE - 1) << 16 | SIZE - 1)
+    return np.asarray(places)
 
 
 def _texel_maps(raster: Raster) -> Floats:
@@ -60,30 +80,34 @@ def _texel_maps(raster: Raster) -> Floats:
     return maps
 
 
-def _texels(raster: Raster) -> Image:
-    """Pattern at each pixel, uint8 (H, W), blurred to the size of the pixel on the surface."""
-    across, up, nearness = raster.map_rays(_texel_maps(raster))
-    cv2.max(nearness, 1e-6, dst=nearness)
-    level = np.zeros(nearness.shape, np.uint8)
-    for nearest in BLURRED_FROM:
-        level += (nearness <= nearest).view(np.uint8)
-    places = raster.spread(raster.polygons.texture.astype(np.int32)[raster.ids] * (LEVELS * SIZE * SIZE))
-    places += np.multiply(level, SIZE * SIZE, dtype=np.int32)
-    places += _wrapped(up, nearness) * SIZE
-    places += _wrapped(across, nearness)
-    return np.asarray(np.take(atlas().ravel(), places))
+def _patterns(raster: Raster) -> tuple[Packed, Packed, Rows]:
+    """Where in its tile each run begins, the way of a pixel, and which tile of the atlas it is, (R,) each.
+
+    Places are two fixed-point numbers, 8 bits before the point and 8 behind it, for the row and the column of a texel;
+    tiles repeat, so what overflows is gone rightly. The way is that from the first to the last pixel, evenly.
+    """
+    maps = np.ascontiguousarray(_texel_maps(raster).reshape(-1, 9).T, np.float32)[:, raster.ids]
+    last = raster.lengths - 1
+    columns, rows = raster.camera.rays
+    at = columns[0][np.stack([raster.columns, raster.columns + last])]
+    across, up, nearness = (maps[i] * at + (maps[i + 1] * rows[raster.lines, 0] + maps[i + 2]) for i in (0, 3, 6))
+    nearness = np.maximum(nearness, 1e-6)
+    level = (nearness.mean(0) <= BLURRED_FROM[:, None]).sum(0)
+    begin, step = ((_fixed(up / nearness, last) << 16) + _fixed(across / nearness, last)).astype(np.uint32)
+    return begin, step, raster.polygons.texture[raster.ids] * LEVELS + level
 
 
-def _wrapped(place: Reals, nearness: Reals) -> NDArray[np.int32]:
-    place /= nearness
-    np.clip(place, -1e8, 1e8, out=place)  # a surface seen edge-on may reach to infinity inside one pixel
-    texel = place.astype(np.int32)
-    texel &= SIZE - 1
-    return texel
+def _fixed(place: Floats, last: Rows) -> NDArray[np.int64]:
+    """Fixed-point numbers of places at the first and the last pixel of runs, (2, R): the first, and the way of a pixel.
+
+    A surface seen edge-on may reach to infinity inside one pixel.
+    """
+    first, final = np.clip(place, -1e8, 1e8).astype(np.float64) * SIZE
+    return np.stack([np.floor(first), np.rint((final - first) / np.maximum(last, 1))]).astype(np.int64)
 
 
-def _color_table(raster: Raster, light: Light) -> tuple[NDArray[np.uint32], int]:
-    """RGBA of each texel value, (rows, SHADES), and the number of ground polygons.
+def _color_table(raster: Raster, light: Light) -> tuple[Image, int]:
+    """RGBA of each texel value, uint8 (rows, SHADES, 4), and the number of ground polygons.
 
     Rows are the N polygons, then the ground ones again in shadow and once more in the dark.
     """
@@ -102,10 +126,11 @@ def _color_table(raster: Raster, light: Light) -> tuple[NDArray[np.uint32], int]
     return _ramp_table(ramp * np.float32(light.exposure)), ground
 
 
-def _ramp_table(ramp: Reals) -> NDArray[np.uint32]:
-    """Spread ramps (rows, 3 stops, 3 RGB) 0..1 over the texel values: RGBA, one uint32 each."""
+def _ramp_table(ramp: Reals) -> Image:
+    """Spread ramps (rows, 3 stops, 3 RGB) 0..1 over the texel values: RGBA, uint8 (rows, SHADES, 4)."""
     place = np.linspace(0, 2, SHADES, dtype=np.float32)
     weights = np.maximum(1 - np.abs(place - np.arange(3, dtype=np.float32)[:, None]), 0)
     spread = np.swapaxes(ramp, 1, 2).reshape(-1, 3) @ weights
     levels = np.clip(spread * 255 + 0.5, 0, 255).astype(np.int32).reshape(-1, 3, SHADES)
-    return np.asarray(levels[:, 0] | levels[:, 1] << 8 | levels[:, 2] << 16).view(np.uint32)
+    packed = levels[:, 0] | levels[:, 1] << 8 | levels[:, 2] << 16
+    return np.asarray(packed.view(np.uint8).reshape(-1, SHADES, 4))
