@@ -3,8 +3,9 @@
     python -m tools.drive_figures [MINUTES]     # resumable; stops after so many, and writes what is there
     python -m tools.drive_figures page          # docs/driving.md and driving.png from drive_figures.json
 
-Each drive stands alone in build/driving, so that one that was interrupted costs no more than itself. One core drives
-about half an hour. Held-out streets: the networks drew theirs by lot from 2**31, the driver was set on seeds 0 to 41.
+Each drive stands alone in build/driving, so that one that was interrupted costs no more than itself; so do the networks
+of the study, which ``tools.drive_networks`` trains. One core takes about three hours. Held-out streets: the networks
+drew theirs by lot from 2**31, the driver was set on seeds 0 to 41.
 """
 
 from __future__ import annotations
@@ -35,24 +36,30 @@ if __name__ == "__main__":  # as ``python tools/drive_figures.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools import driving_page
+from tools.drive_networks import WORK, trained
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES, CACHE = ROOT / "docs" / "drive_figures.json", ROOT / "build" / "driving"
+FIGURES, CACHE = ROOT / "docs" / "drive_figures.json", WORK
 SIZE, LONG, SHORT = (480, 360), 20.0, 10.0  # pixels and seconds
 SEEDS, SEALED = range(100, 110), range(200, 220)
-CURVE_SEEDS, STUDY_SEEDS = range(100, 106), range(100, 105)
+CURVE_SEEDS, FEW_SEEDS = range(100, 106), range(100, 105)
 CONDITIONS = {  # weather, and the deviation of the exposure from frame to frame; None: that of a drive
     "clear": ("drawn", None),
     "exposure flicker": ("drawn", 0.25),
     "dusk": ("dusk", None),
     "rain": ("rain", None),
 }
-HYSTERESIS = 0.5
-MEMORIES = {  # checkpoint, memory, hysteresis
-    "single frame": (CHECKPOINT, "off", 0.0),
-    "single frame + hysteresis": (CHECKPOINT, "off", HYSTERESIS),
-    "flow memory": (CHECKPOINT, "flow", 0.0),
-    "flow memory + hysteresis": (CHECKPOINT, "flow", HYSTERESIS),
+FAMILIES = {  # which of drive_networks.FAMILIES, and the memory of the engine
+    "single frame": ("single frame", "off"),
+    "temporal loss": ("temporal loss", "off"),
+    "ConvLSTM": ("ConvLSTM", "auto"),
+    "STGRU": ("STGRU", "auto"),
+    "flow memory": ("single frame", "flow"),
+}
+MEMORIES = {  # the same, and the hysteresis in logits
+    name + words: (*family, hysteresis)
+    for name, family in FAMILIES.items()
+    for words, hysteresis in (("", 0.0), (" + hysteresis", 0.5))
 }
 FOREIGN = {"single frame, CamVid only": "espnet_camvid", "ConvLSTM, CamVid only": "espnet_l1b_camvid"}
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -90,11 +97,10 @@ def runs() -> Iterator[Run]:
     yield from (Run("curves", f"flicker {share}", seed) for seed in CURVE_SEEDS for share in SHARES)
     yield from (Run("curves", f"delay {delay}", seed) for seed in CURVE_SEEDS for delay in DELAYS)
     yield from (Run("sealed", CHECKPOINT, seed, seconds=LONG) for seed in SEALED)
-    for chosen in (list(MEMORIES)[:3], list(MEMORIES)[3:]):
+    yield from (Run("foreign", labels, seed) for seed in FEW_SEEDS for labels in FOREIGN)
+    for fps, seeds in ((8.0, SEEDS), (15.0, FEW_SEEDS)):
         for condition in CONDITIONS:
-            yield from (Run("study", labels, seed, condition) for seed in STUDY_SEEDS for labels in chosen)
-    yield from (Run("foreign", labels, seed) for seed in STUDY_SEEDS for labels in FOREIGN)
-    yield from (Run("study", labels, seed, fps=15.0) for seed in STUDY_SEEDS for labels in MEMORIES)
+            yield from (Run("study", labels, seed, condition, fps) for seed in seeds for labels in MEMORIES)
 
 
 def source(run: Run) -> LabelSource:
@@ -104,10 +110,11 @@ def source(run: Run) -> LabelSource:
         return TrueLabels()
     if run.part == "curves":
         return FlickeringLabels(run.seed, float(amount)) if kind == "flicker" else TrueLabels(float(amount))
-    checkpoint, memory, hysteresis = MEMORIES.get(run.labels, (FOREIGN.get(run.labels, CHECKPOINT), "auto", None))
-    return NetworkLabels(
-        open_model(checkpoint, EngineConfig(device="cpu", memory=memory, hysteresis=hysteresis), print)
-    )
+    checkpoint, config = FOREIGN.get(run.labels, CHECKPOINT), EngineConfig(device="cpu")
+    if run.labels in MEMORIES:
+        family, memory, hysteresis = MEMORIES[run.labels]
+        checkpoint, config = str(trained(family)), replace(config, memory=memory, hysteresis=hysteresis)
+    return NetworkLabels(open_model(checkpoint, config, print))
 
 
 def drive(run: Run) -> dict[str, Any]:
