@@ -17,6 +17,8 @@ from test.io.making import image, write_bag
 from tools import (
     comparisons,
     drive_figures,
+    drive_film,
+    drive_networks,
     driving_page,
     experiments,
     figures,
@@ -30,6 +32,7 @@ from tools import (
     stability,
     tables,
 )
+from vidseg_ros import closed_loop
 from vidseg_ros.labels import IGNORE
 
 
@@ -82,11 +85,18 @@ def test_gains_are_paired_over_streets():
     assert "| memory |" in line
     assert "**+5.0** [+5.0, +5.0]" in line  # the same on each street: certain, though streets differ by more
     assert "+0.00 [+0.00, +0.00]" in line
-    assert driving_page.verdict(study).startswith("Against the single: way is surely higher with memory. Nothing else")
+    assert "compared with: way is surely higher with memory. Nothing else" in driving_page.verdict(study)
     assert "nothing is certain" in driving_page.verdict(study[:4])
     assert "does not pay" in driving_page.verdict([drive | {"completed_m": 1.0} for drive in study])
     mean, low, high = driving_page.interval([1.0, -1.0, 0.5, -0.5])
     assert low < 0 == mean < high
+
+
+def test_labels_are_compared_at_equal_hysteresis():
+    names = ("single", "single + hysteresis", "memory", "memory + hysteresis")
+    assert driving_page.comparisons([drives(name, 1, 100) for name in names]) == dict(
+        zip(names[1:], ("single", "single", "single + hysteresis"), strict=True)
+    )
 
 
 def test_every_drive_has_a_file_of_its_own_and_goes_on(tmp_path, monkeypatch):
@@ -109,6 +119,30 @@ def test_a_drive_of_the_curves(labels):
     assert (figures["part"], figures["labels"]) == ("curves", labels)
     assert (figures["cons"] == 100) == (labels == "flicker 0.0")
     assert "per_class" not in figures
+
+
+def test_families_of_driving_networks_have_one_budget(tmp_path, monkeypatch):
+    budgets = {
+        name: sum(phase.steps * phase.clip_length * phase.batch for phase in config.phases)
+        for name, config in drive_networks.FAMILIES.items()
+    }
+    whole = drive_networks.STEPS * drive_networks.IMAGES
+    assert all(0.9 * whole < images <= whole for images in budgets.values())
+    assert {family for family, _ in drive_figures.FAMILIES.values()} == set(budgets)
+    trainings = []
+    monkeypatch.setattr(drive_networks, "WORK", tmp_path)
+    monkeypatch.setattr(drive_networks, "train", lambda config, output, *_: trainings.append(config) or output.touch())
+    assert {drive_networks.trained("ConvLSTM") for _ in range(2)} == {tmp_path / "convlstm.safetensors"}
+    assert trainings == [drive_networks.FAMILIES["ConvLSTM"]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_film_of_a_drive_shows_what_flickered(share):
+    filmed = drive_film.Filmed(closed_loop.FlickeringLabels(1, share), "labels")
+    closed_loop.drive_by_labels(filmed, 0.5, drive_figures.Run("film", "", 1).world)
+    width, height = drive_film.SIZE
+    assert {picture.shape for picture in filmed.pictures} == {(2 * height, width, 3)}
+    assert (filmed.pictures[-1][height:].max() > 0) == (share > 0)
 
 
 def test_the_quality_of_checkpoints_is_a_table_and_the_gain_of_a_memory_a_line():

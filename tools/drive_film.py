@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.drive_figures import Run, source
-from vidseg_ros.closed_loop import Ids, NetworkLabels, drive_by_labels
+from vidseg_ros.closed_loop import Ids, LabelSource, NetworkLabels, drive_by_labels
 from vidseg_ros.io.frame import resize
 from vidseg_ros.io.pictures import Film, blend
 from vidseg_ros.simulation.street_world import WorldFrame
@@ -30,7 +30,7 @@ Picture = NDArray[np.uint8]
 class Filmed:
     """Labels of a network, and a picture of each."""
 
-    by: NetworkLabels
+    by: LabelSource
     name: str
     pictures: list[Picture] = field(default_factory=list)
     _before: tuple[Ids, Ids] | None = None

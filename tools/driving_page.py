@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE, PAGE, CHART = DOCS / "driving.in.md", DOCS / "driving.md", DOCS / "driving.png"
 DRAWS, BOUNDS = 2000, (2.5, 97.5)
+HYSTERESIS = " + hysteresis"  # in the names of labels
 FEW = 5  # streets below which nothing is certain
 Drive = Mapping[str, Any]
 Key = tuple[str, float]  # condition and frames a second
@@ -91,35 +93,45 @@ def conditions(study: Sequence[Drive]) -> str:
     return lines(["condition", "labels", "without a fault", *COLUMNS], rows, texts=2)
 
 
-def gains(study: Sequence[Drive]) -> str:
-    """What each memory changes against the first one, over all streets and conditions, with intervals over streets."""
+def comparisons(study: Sequence[Drive]) -> dict[str, str]:
+    """Labels, and what they are compared with, so that one thing changes: the first ones, at the same hysteresis."""
     first, *others = dict.fromkeys(drive["labels"] for drive in study)
+    return {
+        name: first + HYSTERESIS if name.endswith(HYSTERESIS) and name != first + HYSTERESIS else first
+        for name in others
+    }
+
+
+def gains(study: Sequence[Drive]) -> str:
+    """What each memory changes, over all streets and conditions, with intervals over streets."""
     rows: list[list[str]] = []
-    for name in others:
+    for name, reference in comparisons(study).items():
         cells = []
         for take, form in COLUMNS.values():
-            differences = _differences(study, take, first, name)
+            differences = _differences(study, take, reference, name)
             mean, low, high = interval(differences)
             sure = "**" if (low > 0 or high < 0) and len(differences) >= FEW else ""
             cells.append(f"{sure}{mean:+{form}}{sure} [{low:+{form}}, {high:+{form}}]")
-        rows.append([name, *cells])
-    return lines([f"minus {first}", *COLUMNS], rows)
+        rows.append([name, reference, *cells])
+    return lines(["labels", "minus", *COLUMNS], rows, texts=2)
 
 
 def verdict(study: Sequence[Drive]) -> str:
-    """Say in which figures a memory is surely better than the first one, or worse."""
-    first, *others = dict.fromkeys(drive["labels"] for drive in study)
+    """Say in which figures a memory is surely better than what it is compared with, or worse."""
     if len({drive["seed"] for drive in study}) < FEW:
         return "On so few streets nothing is certain."
     said = []
     for column, (take, _) in COLUMNS.items():
-        bounds = {name: interval(_differences(study, take, first, name))[1:] for name in others}
+        bounds = {
+            name: interval(_differences(study, take, reference, name))[1:]
+            for name, reference in comparisons(study).items()
+        }
         for sign, word in ((1, "higher"), (-1, "lower")):
             names = [name for name, (low, high) in bounds.items() if min(sign * low, sign * high) > 0]
             if names:
                 said.append(f"{column.split(',', 1)[0]} is surely {word} with {', '.join(names)}")
     unsure = "No figure tells them from the single frame: on these streets consistency does not pay at the wheel."
-    return f"Against the {first}: {'; '.join(said)}. Nothing else is certain." if said else unsure
+    return f"Each against what it is compared with: {'; '.join(said)}. Nothing else is certain." if said else unsure
 
 
 def _differences(study: Sequence[Drive], take: Callable[[Drive], float], first: str, name: str) -> list[float]:
@@ -175,11 +187,12 @@ def _draw_curve(axes: Any, points: Mapping[float, Sequence[Drive]], title: str, 
 
 def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
     names = list(dict.fromkeys(drive["labels"] for drive in study))
-    places, take = np.arange(len(keys(study))), COLUMNS[column][0]
+    places, take, width = np.arange(len(keys(study))), COLUMNS[column][0], 0.8 / len(names)
+    colors = colormaps["tab20"](range(len(names)))  # neighbours go in pairs: without hysteresis, and with it
     for number, name in enumerate(names):
         chosen = [select(study, labels=name, condition=condition, fps=fps) for condition, fps in keys(study)]
         heights = [np.mean([take(drive) for drive in drives]) for drives in chosen]
-        axes.bar(places + 0.2 * (number - (len(names) - 1) / 2), heights, 0.2, label=name)
+        axes.bar(places + width * (number - (len(names) - 1) / 2), heights, width, label=name, color=colors[number])
     axes.set_xticks(places, [f"{condition}\n{fps:g} Hz" for condition, fps in keys(study)], fontsize=8)
     axes.set(ylabel=column)
     _legend(axes)
@@ -194,17 +207,20 @@ def _legend(axes: Any) -> None:
 def write(drives: Sequence[Drive]) -> None:
     """Fill the template, and draw the chart."""
     study = paired(select(drives, part="study"))
-    at_8_hz = select(study, fps=8.0)
+    at_8_hz, at_15_hz = select(study, fps=8.0), select(study, fps=15.0)
     parts = {
         "streets": streets(drives, "streets"),
         "sealed": streets(drives, "sealed"),
         "foreign": streets(drives, "foreign"),
         "conditions": conditions(study),
         "gains": gains(at_8_hz),
+        "gains at 15 Hz": gains(at_15_hz),
         "flicker": curves(drives, "flicker", "share of blocks wrong"),
         "delay": curves(drives, "delay", "delay, s"),
         "verdict": verdict(at_8_hz),
+        "verdict at 15 Hz": verdict(at_15_hz),
         "study streets": str(len({drive["seed"] for drive in at_8_hz})),
+        "study streets at 15 Hz": str(len({drive["seed"] for drive in at_15_hz})),
     }
     page = TEMPLATE.read_text()
     for name, text in parts.items():
