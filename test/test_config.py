@@ -6,7 +6,7 @@ from vidseg_ros.data.recorded_scenes import SceneConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.networks.config import CellConfig, NetworkConfig
 from vidseg_ros.networks.espnet import ESPNetConfig
-from vidseg_ros.schema import from_dict, load_yaml
+from vidseg_ros.schema import from_dict, load_yaml, parse_json
 from vidseg_ros.stream import StreamConfig
 from vidseg_ros.training.config import TrainConfig
 
@@ -50,9 +50,23 @@ def test_stream_config():
 def test_yaml_errors(tmp_path):
     with pytest.raises(UserError, match="cannot read config"):
         load_yaml(tmp_path / "none.yaml", NetworkConfig)
-    (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(UserError, match="not valid YAML"):
-        load_yaml(tmp_path / "bad.yaml", NetworkConfig)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "a: 2024-13-45", "a: 0b_", "[" * 10_000, "!!bool x", '!!int ""', "!!timestamp x", "\0", "? {a: 1}\n: 2"],
+)
+def test_what_is_no_yaml_is_one_line(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"config '.*bad.yaml' is not valid YAML: "):
+        load_yaml(path, NetworkConfig)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff"])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
 
 
 def test_committed_training_configs_load(pytestconfig):

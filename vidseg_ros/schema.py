@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import types
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import yaml
 
 from vidseg_ros.aliases import CONFIG_KEYS
-from vidseg_ros.errors import UserError
+from vidseg_ros.errors import UserError, describe
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -123,9 +124,17 @@ def load_yaml(path: Path, cls: type[T]) -> T:
         data = yaml.load(path.read_text(), Loader)
     except OSError as error:
         raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config '{path}' is not valid YAML: {error}") from error
+    except Exception as error:  # a date that is none, a number without digits, brackets without end: each its own kind
+        raise UserError(f"config '{path}' is not valid YAML: {describe(error)}") from error
     return from_dict(cls, data or {})
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON. Raises ValueError for what is none, brackets without end among it."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 @dataclass(frozen=True)

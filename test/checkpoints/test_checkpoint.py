@@ -148,6 +148,13 @@ def test_a_file_of_a_later_version_says_so(checkpoint_file):
     assert "of format 99, written by vidseg_ros 7.0.0" in refusal(checkpoint_file)
 
 
+def test_a_description_nested_without_end_is_one_line(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    save_file({"weight": torch.zeros(1)}, path, {METADATA_KEY: "[" * 100_000})
+    with pytest.raises(UserError, match=r"broken description .*nested too deeply"):
+        load_checkpoint(path)
+
+
 def as_format_1(header, tensors):
     """What version 0.1.0 wrote."""
     header.pop("format")

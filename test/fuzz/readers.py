@@ -80,7 +80,8 @@ def some_checkpoints(folder):
     Checkpoint(tiny_network(), CAMVID).save(path)
     with safe_open(path, "np") as file:
         header = file.metadata()
-    return [save({"weight": np.zeros((2, 3), np.float32)}, header)]
+    weight = {"weight": np.zeros((2, 3), np.float32)}
+    return [save(weight, header), save(weight, dict.fromkeys(header, "[" * 2000))]
 
 
 def some_official(_):
@@ -93,7 +94,8 @@ def some_official(_):
 
 
 def some_configurations(_):
-    return [path.read_bytes() for path in sorted((ROOT / "config" / "train").glob("*.yaml"))]
+    whole = [path.read_bytes() for path in sorted((ROOT / "config" / "train").glob("*.yaml"))]
+    return [*whole, b"a: 2024-13-45", b"a: 0b_", b"!!bool x", b"[" * 2000]  # of which each once was a trace
 
 
 def some_bags(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from vidseg_ros.carla.server import Server, answering
 from vidseg_ros.errors import UserError
+from vidseg_ros.schema import parse_json
 
 NOT_ATTRIBUTES = ("type", "id", "spawn_point", "sensors")
 
@@ -17,7 +17,7 @@ NOT_ATTRIBUTES = ("type", "id", "spawn_point", "sensors")
 def read_vehicle(path: Path) -> dict[str, Any]:
     """Vehicle of a sensor definition file. Raises UserError where it has none."""
     try:
-        objects = json.loads(path.read_text())["objects"]
+        objects = parse_json(path.read_text())["objects"]
         vehicles = [item for item in objects if item["type"].startswith("vehicle.") and item["sensors"]]
         return dict(vehicles[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

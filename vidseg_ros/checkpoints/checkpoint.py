@@ -23,7 +23,7 @@ from vidseg_ros.labels import LabelSet
 from vidseg_ros.networks import StreamingNetwork, build
 from vidseg_ros.networks.config import NetworkConfig
 from vidseg_ros.networks.flow_memory import FlowMemoryConfig
-from vidseg_ros.schema import from_dict, require_not_negative, require_one_of
+from vidseg_ros.schema import from_dict, parse_json, require_not_negative, require_one_of
 
 DEFAULT_CHECKPOINT = "fddwnet_camvid"
 METADATA_KEY = "vidseg_ros"
@@ -97,7 +97,7 @@ def load_checkpoint(path: str | Path = "") -> Checkpoint:
     path = find_checkpoint(path)
     header_text, tensors = _read(path)
     try:
-        header, tensors = upgrade(json.loads(header_text), tensors)
+        header, tensors = upgrade(parse_json(header_text), tensors)
         config = from_dict(NetworkConfig, header["network"])
         labels = from_dict(LabelSet, header["labels"])
         inference = from_dict(InferenceConfig, header["inference"])

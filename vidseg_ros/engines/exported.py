@@ -20,7 +20,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.flow.estimator import FlowConfig
 from vidseg_ros.flow.opening import open_flow
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.schema import from_dict
+from vidseg_ros.schema import from_dict, parse_json
 
 
 class ArrayEngine(ABC):
@@ -105,8 +105,8 @@ class FileEngine(ArrayEngine):
         """Take over what the file says of itself, but for flow that was ``named``; older files want none."""
         try:
             width, height = map(int, about["size"].split("x"))
-            self.labels, self.input_size = from_dict(LabelSet, json.loads(about["labels"])), (width, height)
-            flow = json.loads(about.get("flow", "null"))
+            self.labels, self.input_size = from_dict(LabelSet, parse_json(about["labels"])), (width, height)
+            flow = parse_json(about.get("flow", "null"))
             self.flow = None if flow is None else from_dict(FlowConfig, flow).named(named)
         except (KeyError, ValueError) as error:
             raise UserError(
