@@ -40,12 +40,48 @@ def test_a_fault_holds_where_all_its_cases_pass():
     found = [(reliability.place(case), reliability.held(case)) for case in cases]
     file = "test/ros/test_faults.py"
     held = {name: reliability.all_held(f"{file}::{name}", found) for name in ("test_a", "test_b", "test_c", "test_d")}
-    assert held == {"test_a": False, "test_b": True, "test_c": False, "test_d": False}
-    assert not reliability.all_held(file, found) and reliability.all_held(file, found[2:3])
+    assert held == {"test_a": False, "test_b": False, "test_c": False, "test_d": False}
+    assert not reliability.all_held(file, found)
+    passed, _, skipped, _ = found
+    assert reliability.all_held(file, [passed, skipped]) and not reliability.all_held(file, [skipped])
+
+
+def known(pytestconfig):
+    return json.loads((pytestconfig.rootpath / "docs/reliability.json").read_text())
+
+
+def test_what_was_found_holds(pytestconfig):
+    assert reliability.breaches(known(pytestconfig)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "line"),
+    [
+        (("fuzz", "uncaught"), 2, "2 cases of the fuzz ended in an exception"),
+        (("fuzz", "cases"), 19_999, "the fuzz drew 19999 cases, fewer than 20000"),
+        (("bytes", "bags"), False, "the reader of bags ended in an exception"),
+        (("soak", "unaccounted"), 1, "1 frames of the soak are unaccounted for"),
+        (("soak", "runs", 1, "slope_per_1000", "threads"), 0.5, "threads grew by 0.5 in 1,000 frames of 640x480"),
+        (("soak", "runs", 0, "slope_per_1000", "rss_mb"), 1.0, "rss_mb grew by 1.0 in 1,000 frames of 64x48"),
+        (("faults", 1, "held"), False, "bursts of frames: did not hold"),
+    ],
+)
+def test_what_did_not_hold_is_a_line_and_ends_with_1(place, value, line, pytestconfig, tmp_path, monkeypatch, capsys):
+    figures = known(pytestconfig)
+    part = figures
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    assert reliability.breaches(figures) == [line]
+    monkeypatch.setattr(reliability, "FIGURES", tmp_path / "reliability.json")
+    monkeypatch.setattr(reliability, "PAGE", tmp_path / "reliability.md")
+    reliability.FIGURES.write_text(json.dumps(figures))
+    assert reliability.main(["page"]) == 1
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_the_page_is_what_was_found(pytestconfig):
-    figures = json.loads((pytestconfig.rootpath / "docs/reliability.json").read_text())
+    figures = known(pytestconfig)
     assert (pytestconfig.rootpath / "docs/reliability.md").read_text() == reliability.page(figures)
     assert set(figures["fuzz"]) >= {"cases", "uncaught"}
     assert set(figures["soak"]) >= {"frames", "unaccounted", "rss_slope_mb_per_1000"}
