@@ -67,6 +67,8 @@ def test_labels_of_a_split_go_beside_its_frames(checkpoint_file, tmp_path):
 
 def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, capsys):
     other, config = tmp_path / "other.safetensors", tmp_path / "config.yaml"
+    flow = tmp_path / "flow.onnx"
+    flow.write_bytes(checkpoint_file.read_bytes())
     other.write_bytes(checkpoint_file.read_bytes())
     config.write_text("network: {}\n")
     commands = {
@@ -75,7 +77,13 @@ def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, caps
             checkpoint_file,
             other,
         ): "other.safetensors' is there and would be overwritten; name a new file last",
-        ("average", checkpoint_file, checkpoint_file): "is there and would be overwritten",
+        ("average", checkpoint_file, checkpoint_file): "is an input and would be overwritten; name another file",
+        ("export", other, flow, "--format", "onnx", "--flow", flow): "flow.onnx' is an input",
+        ("evaluate", other, "nowhere", "--flow", flow, "--json", flow): "flow.onnx' is an input",
+        ("simulate", "--closed-loop", "--flow", flow, "--json", flow): "flow.onnx' is an input",
+        ("replay", "x", "--checkpoint", other, "--compare", config, "--output", "o", "--json", config): "is an input",
+        ("replay", "x", "--checkpoint", other, "--labels", config, "--output", "o", "--json", config): "is an input",
+        ("demo", "--input", config, "--json", config): "config.yaml' is an input",
         ("import-weights", other, other): "is an input and would be overwritten; name another file",
         ("train", config, config): "config.yaml' is an input",
         ("train", config, other, "--weights", other): "other.safetensors' is an input",
@@ -91,5 +99,5 @@ def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, caps
         assert main(list(map(str, command))) == 2, command
         error = capsys.readouterr().err
         assert text in error and error.count("\n") == 1, error
-        assert checkpoint_file.read_bytes() == other.read_bytes() == whole
+        assert checkpoint_file.read_bytes() == other.read_bytes() == flow.read_bytes() == whole
         assert config.read_text() == "network: {}\n"

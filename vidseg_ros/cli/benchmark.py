@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vidseg_ros.benchmark import Case, compare, machine_floor, multiply_adds, with_engine
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES, find_checkpoint
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
 from vidseg_ros.cli.common import (
     CHECKPOINT_HELP,
     CONSOLE,
@@ -67,7 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
+    require_writable_json(options.json)
     figures = _node(options) if options.node else _engines(options)
     _print(figures)
     write_json(options.json, figures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES
+from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES, find_checkpoint
 from vidseg_ros.engines.config import ENGINES, EngineConfig
 from vidseg_ros.engines.registry import PRECISIONS
 from vidseg_ros.errors import UserError
@@ -21,6 +21,7 @@ from vidseg_ros.files import require_other, require_writable, write_atomic
 from vidseg_ros.flow.estimator import AUTO, DIS, PRESETS
 from vidseg_ros.schema import THREADS, from_dict, not_negative, whole
 
+OUTPUTS = ("output", "json")  # options that name what a verb writes
 CONSOLE = Console(highlight=False)
 CHECKPOINT_HELP = "a .safetensors file, or the name of weights that ship with the package"
 MODEL_HELP = f"{CHECKPOINT_HELP}, or a file of vidseg export (.onnx, .xml, .trt)"
@@ -73,10 +74,29 @@ def require_ros() -> None:
         raise UserError("rclpy is not installed; source your ROS 2 setup.bash or pip install 'vidseg_ros[ros]'")
 
 
-def require_writable_json(path: Path | None, inputs: Iterable[Path] = ()) -> None:
-    """Say before the work that its figures could not be written, or would overwrite one of its inputs."""
+def require_other_outputs(options: Namespace) -> None:
+    """Raise UserError where a file that a verb is to write is one that another of its options names.
+
+    Folders must be further apart than that: ``require_apart``.
+    """
+    for output in OUTPUTS:
+        others = [value for option, value in vars(options).items() if option != output]
+        if isinstance(path := getattr(options, output, None), Path) and not path.is_dir():
+            require_other(path, _files(others))
+
+
+def _files(value: object) -> Iterator[Path]:
+    """The files that the value of an option may mean, a shipped checkpoint by its name among them."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _files(item)
+    elif value and isinstance(value, str | Path):
+        yield from (Path(value), find_checkpoint(value))
+
+
+def require_writable_json(path: Path | None) -> None:
+    """Say before the work that its figures could not be written."""
     if path is not None:
-        require_other(path, inputs)
         require_writable(path)
 
 

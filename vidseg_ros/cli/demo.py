@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     DEFAULT_MODEL_HELP,
@@ -67,7 +66,7 @@ def main(options: Namespace) -> None:
     require_apart(options.output, inputs)
     # say now what is wrong with it, not in the node
     open_model(options.checkpoint, engine_config(options)).close()
-    require_writable_json(options.json, [*inputs, find_checkpoint(options.checkpoint)])
+    require_writable_json(options.json)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "node.log").touch()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -56,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_writable_json(options.json, [find_checkpoint(options.checkpoint)])
+    require_writable_json(options.json)
     how = engine_config(options)
     if options.bidirectional and how.engine == "auto" and engine_of_file(options.checkpoint) is None:
         how = replace(how, engine="torch")

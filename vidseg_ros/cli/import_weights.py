@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vidseg_ros.checkpoints.importing import import_weights
 from vidseg_ros.cli.common import print_table
-from vidseg_ros.files import require_other
 
 EXAMPLE = "vidseg import-weights espnet_p_2_q_8_camvid.pth espnet_camvid.safetensors"
 
@@ -20,7 +19,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the verb."""
-    require_other(options.output, [options.file])
     checkpoint = import_weights(options.file)
     checkpoint.save(options.output)
     config = checkpoint.network.config

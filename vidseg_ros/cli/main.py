@@ -58,13 +58,15 @@ def _run(arguments: list[str]) -> int:
         if arguments[:1] == [name]:
             with quitting(f"vidseg {name}"):
                 module = import_module(f"vidseg_ros.cli.{name.replace('-', '_')}")
+                common = import_module("vidseg_ros.cli.common")
             parser.description = f"{text[0].upper()}{text[1:]}."
             parser.epilog = f"example: {module.EXAMPLE}"
             module.add_arguments(parser)
-            parser.set_defaults(run=module.main)
+            parser.set_defaults(steps=(common.require_other_outputs, module.main))
     try:
         options = overview.parse_args(arguments)  # values may be bad input, too
-        options.run(options)
+        for step in options.steps:
+            step(options)
     except (UserError, OSError) as error:  # also a file without permission, a full disk
         print(f"vidseg {arguments[0]}: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from vidseg_ros.checkpoints.checkpoint import MEMORIES, find_checkpoint
+from vidseg_ros.checkpoints.checkpoint import MEMORIES
 from vidseg_ros.cli.common import CONSOLE, print_table, require_writable_json, write_json
 from vidseg_ros.data.cityscapes import PSEUDO, cityscapes_frames, is_cityscapes
 from vidseg_ros.errors import UserError
@@ -91,7 +91,7 @@ def main(options: Namespace) -> None:
         options.memory,
         options.bidirectional,
     )
-    require_writable_json(options.json, [*options.inputs, find_checkpoint(options.teacher)])
+    require_writable_json(options.json)
     if wants_video_teacher(options.teacher, config):
         teacher: Labeler = VideoTeacher(options.teacher, config)
     else:

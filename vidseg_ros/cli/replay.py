@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from vidseg_ros.checkpoints.checkpoint import find_checkpoint
 from vidseg_ros.cli.common import (
     CONSOLE,
     MODEL_HELP,
@@ -88,7 +87,7 @@ def main(options: Namespace) -> None:
     labels = [Path(options.labels)] if options.labels and Path(options.labels).is_dir() else []
     require_apart(options.output, [*options.inputs, *labels])
     require_writable(options.output / METRICS)
-    require_writable_json(options.json, [*options.inputs, *map(find_checkpoint, config.checkpoints)])
+    require_writable_json(options.json)
     engines = open_engines(config, CONSOLE.print)  # say now what is wrong with them
     jobs, problems = plan(options.inputs, options.output, config), list[str]()
     try:

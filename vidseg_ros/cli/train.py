@@ -37,8 +37,6 @@ def main(options: Namespace) -> None:
         from vidseg_ros.training.trainer import Hardware, train  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"training needs {error.name}; install it with: pip install 'vidseg_ros[train]'") from error
-    weights = [find_checkpoint(options.weights)] if options.weights else []
-    require_other(options.output, [options.config, *weights])
     config = load_yaml(options.config, TrainConfig)
     if config.teacher is not None:
         require_other(options.output, map(find_checkpoint, config.teacher.names))
