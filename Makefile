@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := tools/requirements.txt
+LOWEST := build/lowest
 
-.PHONY: venv demo test pytest lint docs benchmark soak experiments lock audit clean
+.PHONY: venv demo test pytest test-lowest lint docs benchmark soak experiments lock audit clean
 
 venv: .venv/.ready
 
@@ -25,6 +26,13 @@ pytest: export COVERAGE_CORE = sysmon
 pytest: venv
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 --ignore test/ros --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest test/ros --cov --cov-append
+
+# what needs no ROS, no engine and no training, with the oldest NumPy and OpenCV that setup.py allows; up to Python 3.12
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet torch==2.13.0
+	$(LOWEST)/bin/pip install --quiet --editable '.[test]' numpy==1.26.4 opencv-python-headless==4.6.0.66
+	$(LOWEST)/bin/python -m pytest test/networks test/metrics test/losses test/flow test/data test/io test/simulation test/test_stream.py
 
 lint: venv
 	$(BIN)/ruff check .
