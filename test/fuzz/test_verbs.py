@@ -14,6 +14,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.cli.main import main
 from vidseg_ros.labels import CAMVID
 
+ONCE, SHORT = ["--rounds", "1", "--steps", "1"], ["--seconds", "0.1", "--size", "48x32"]
 ROLES = {
     "average": ["{checkpoint}", "{other}", "{out}/a.safetensors"],
     "import-weights": ["{other}", "{out}/a.safetensors"],
@@ -32,7 +33,11 @@ ROLES = {
     "pseudo-label": ["{frames}", "--teacher", "{checkpoint}", "--scales", "1", "--no-flip", "--output", "{out}/p"],
     "train": ["{other}", "{out}/t.safetensors", "--weights", "{checkpoint}", "--workers", "0"],
     "export": ["{checkpoint}", "{out}/e.pt2", "--format", "torch-export", "--size", "15x1"],
+    "benchmark": ["--checkpoint", "{other}", "--engines", "torch", "--sizes", "16x16", *ONCE, "--json", "{out}/b.json"],
+    "simulate": ["--closed-loop", "--labels", "node", "--checkpoint", "{other}", "--engine", "torch", *SHORT],
+    "spawn-carla": ["--sensors", "{other}"],
 }
+"""All verbs that read files, but for ``demo``, which starts a node each time, and reads the recordings of replay."""
 
 
 @pytest.fixture(scope="module")

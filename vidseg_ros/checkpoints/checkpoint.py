@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -161,7 +162,7 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        if path.is_file() and path.read_bytes().startswith(ARCHIVE):
+        if _begins(path) == ARCHIVE:
             raise UserError(
                 f"'{path}' is an archive of PyTorch, no checkpoint: a .pt2 of vidseg export runs without this package, "
                 "so name what it was exported from; convert a .pth with 'vidseg import-weights'"
@@ -173,6 +174,13 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     if METADATA_KEY not in metadata:
         raise UserError(f"'{path}' was not written by vidseg_ros; convert the original with 'vidseg import-weights'")
     return metadata[METADATA_KEY], tensors
+
+
+def _begins(path: Path) -> bytes:
+    """The first bytes of a file; none of one that cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(ARCHIVE))
+    return b""
 
 
 def _require_fit(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> None:

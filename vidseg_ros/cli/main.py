@@ -62,10 +62,10 @@ def _run(arguments: list[str]) -> int:
             parser.description = f"{text[0].upper()}{text[1:]}."
             parser.epilog = f"example: {module.EXAMPLE}"
             module.add_arguments(parser)
-            parser.set_defaults(steps=(common.require_other_outputs, module.main))
+            parser.set_defaults(run=(common.require_other_outputs, module.main))
     try:
         options = overview.parse_args(arguments)  # values may be bad input, too
-        for step in options.steps:
+        for step in options.run:
             step(options)
     except (UserError, OSError) as error:  # also a file without permission, a full disk
         print(f"vidseg {arguments[0]}: {error}", file=sys.stderr)  # noqa: T201
