@@ -162,6 +162,19 @@ def test_the_verb(checkpoint_file, tmp_path, capsys):
     assert error == f"vidseg export: '{tmp_path}/x.bin' does not end in .onnx; name it {tmp_path}/x.onnx\n"
 
 
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_weights_damaged_at_equal_length_are_refused(kind, tmp_path):
+    path = tmp_path / f"x{ENGINES[FORMATS[kind]].suffix}"
+    export(Checkpoint(tiny_network(), CAMVID), kind, path, SIZE, drive())
+    heavy = path.with_suffix(".bin") if kind == "openvino" else path
+    data = bytearray(heavy.read_bytes())
+    place = len(data) // 2  # of either file most are weights
+    data[place : place + 8] = bytes(8)
+    heavy.write_bytes(data)
+    with pytest.raises(UserError, match=rf"'{path}' is damaged: its checksum does not fit; copy it again, or export"):
+        open_model(str(path), EngineConfig(device="cpu"))
+
+
 @pytest.mark.parametrize("position", [None, "L1b"])
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_exported_files_are_models(kind, position, tmp_path):

@@ -18,6 +18,7 @@ from vidseg_ros.engines.cache import cache_folder, converted
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ExportedEngine, FileEngine, unreadable
 from vidseg_ros.engines.onnx import to_onnx
+from vidseg_ros.engines.seal import BLANK, SEAL, require_whole, sealed
 from vidseg_ros.engines.step import ExportStep
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
@@ -107,10 +108,13 @@ class OnnxFile(FileEngine):
     def _read(self, path: Path, config: EngineConfig) -> Mapping[str, Any]:
         providers = self._providers(config)
         try:
-            self.model = onnxruntime.InferenceSession(path.read_bytes(), session_options(config), providers=providers)
+            data = path.read_bytes()
+            self.model = onnxruntime.InferenceSession(data, session_options(config), providers=providers)
         except Exception as error:  # many kinds, none of them Python's
             raise unreadable(path, error) from error
-        return self.model.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
+        about: dict[str, str] = self.model.get_modelmeta().custom_metadata_map
+        require_whole(path, about.get(SEAL), data)
+        return about
 
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
         state = self.model.get_inputs()[3 if self.flow else 2 :]
@@ -160,7 +164,7 @@ def write_tensorrt(step: ExportStep, about: dict[str, str], clips: Clips) -> Exp
 
 
 def _told(model: onnx.ModelProto, about: dict[str, str]) -> bytes:
-    """An ONNX model that says what it is."""
-    for key, value in about.items():
+    """An ONNX model that says what it is, and has a checksum."""
+    for key, value in (about | {SEAL: BLANK}).items():
         model.metadata_props.add(key=key, value=value)
-    return model.SerializeToString()  # type: ignore[no-any-return]
+    return sealed(model.SerializeToString())

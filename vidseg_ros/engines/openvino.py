@@ -21,6 +21,7 @@ from vidseg_ros.engines.base import Arrays, Clips, Exported, Session
 from vidseg_ros.engines.cache import converted
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.engines.exported import ABOUT, ExportedEngine, FileEngine, unreadable
+from vidseg_ros.engines.seal import BLANK, SEAL, require_whole, sealed
 from vidseg_ros.engines.step import ExportStep, InferenceStep
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.files import write_atomic
@@ -101,8 +102,10 @@ class OpenVinoFile(FileEngine):
             model = core().read_model(path)
         except RuntimeError as error:
             raise unreadable(path, error) from error
-        keys = [[OWNER, key] for key in ABOUT]
-        return {key[1]: model.get_rt_info(key).value for key in keys if model.has_rt_info(key)}
+        keys = [[OWNER, key] for key in (*ABOUT, SEAL)]
+        about = {key[1]: model.get_rt_info(key).value for key in keys if model.has_rt_info(key)}
+        require_whole(path, about.get(SEAL), path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        return about
 
     def _start(self, batch: int, confidence: bool) -> tuple[Session, Arrays]:
         model = core().read_model(self.path)
@@ -148,7 +151,7 @@ def write_model(model: openvino.Model, path: Path) -> None:
     """Write an .xml and its .bin, each whole or not at all. Raises UserError."""
     text, weights = files_of(model)
     write_atomic(path.with_suffix(".bin"), weights)
-    write_atomic(path, text)
+    write_atomic(path, sealed(text, weights))
 
 
 def unpacked(data: bytes) -> openvino.Model:
@@ -181,6 +184,6 @@ def write_openvino(step: ExportStep, about: dict[str, str], clips: Clips) -> Exp
         from vidseg_ros.engines.quantize import quantize  # noqa: PLC0415 - nncf is optional
 
         model = quantize(model, step, open_session(model, how), clips)
-    for key, value in about.items():
+    for key, value in (about | {SEAL: BLANK}).items():
         model.set_rt_info(value, [OWNER, key])
     return open_session(model, how), partial(write_model, model)
