@@ -36,6 +36,16 @@ def write_video(path, codec="mpeg4", times=range(0, 4000, 100), turned=0, clock=
     return path
 
 
+def damage(path, frame):
+    """Fill a frame of an .avi with zeros."""
+    data = bytearray(path.read_bytes())
+    _, *starts = (place for place in range(len(data)) if data[place : place + 4] == b"00dc")  # the first is a header's
+    size = int.from_bytes(data[starts[frame] + 4 : starts[frame] + 8], "little")
+    data[starts[frame] + 8 : starts[frame] + 8 + size] = bytes(size)
+    path.write_bytes(data)
+    return path
+
+
 def read(path):
     """Return the stamps of what can be read, milliseconds, the number of bad frames, and what is said at the end."""
     stamps, bad = [], 0
@@ -82,13 +92,7 @@ def test_a_variable_rate_keeps_the_times_of_the_container(name, tmp_path):
 
 
 def test_a_damaged_frame_is_counted_and_the_others_keep_their_times(tmp_path):
-    path = write_video(tmp_path / "film.avi", "mjpeg")
-    data = bytearray(path.read_bytes())
-    starts = [place for place in range(len(data)) if data[place : place + 4] == b"00dc"]
-    size = int.from_bytes(data[starts[7] + 4 : starts[7] + 8], "little")
-    data[starts[7] + 8 : starts[7] + 8 + size] = bytes(size)
-    path.write_bytes(data)
-    stamps, bad, said = read(path)
+    stamps, bad, said = read(damage(write_video(tmp_path / "film.avi", "mjpeg"), 6))
     assert (len(stamps), bad, said) == (39, 1, "")
     assert stamps[7] == 800.0
 

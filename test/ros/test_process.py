@@ -219,21 +219,31 @@ def test_demo_loops_a_bag_and_the_node_starts_afresh_each_time(tmp_path, checkpo
 
 
 def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):
-    """A bag whose second of three images is broken: nothing waits for an answer that never comes."""
+    """A bag whose second of three images is broken, and a fourth is cut: nothing waits for their answers."""
     bag, topic = tmp_path / "in", "/camera/image_raw"
     with BagWriter(bag, {topic: IMAGE_TYPE}, "test") as writer:
-        for i in range(3):
+        for i in range(4):
             message = to_image(picture(seed=i), "rgb8", header(1 + i / 10))
             message.encoding = "rgb8" if i != 1 else "smell-o-vision"
-            writer.write(topic, i, serialize_message(message))
+            writer.write(topic, i, serialize_message(message)[: 60 if i == 3 else None])
     figures, start = tmp_path / "figures.json", time.monotonic()
     result = run(
         "demo", "--input", bag, "--checkpoint", checkpoint_file, "--output", tmp_path / "out", "--json", figures
     )
     assert result.returncode == 0, result.stderr
-    frames = json.loads(figures.read_text())["frames"]
-    assert frames == {"sent": 3, "received": 3, "processed": 2, "dropped": 0, "rejected": 1, "labels": 2}
+    values = json.loads(figures.read_text())
+    frames = {"sent": 3, "received": 3, "processed": 2, "dropped": 0, "rejected": 1, "labels": 2}
+    assert (values["frames"], values["skipped"]) == (frames, 1)
+    assert f"frames of '{bag}': 1 that hold no image skipped (a message of '{topic}' is damaged" in result.stdout
     assert time.monotonic() - start < FRAME_TIMEOUT
+
+
+def test_demo_of_no_usable_frame_is_one_line(tmp_path, checkpoint_file):
+    folder = folder_of_pictures(tmp_path, 1)
+    (folder / "0.png").write_bytes(b"no picture")
+    result = run("demo", "--input", folder, "--checkpoint", checkpoint_file, "--output", tmp_path / "out")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert f"--input '{folder}' holds no usable frame (cannot read image '{folder}/0.png'" in result.stderr
 
 
 def test_truncated_bag_is_one_line(tmp_path, checkpoint_file):

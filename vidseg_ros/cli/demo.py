@@ -24,6 +24,8 @@ from vidseg_ros.engines import open_model
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS
+from vidseg_ros.io.image_messages import BadFrame
+from vidseg_ros.io.recordings import skipped_note
 from vidseg_ros.schema import camera_size, positive, whole
 from vidseg_ros.simulation.street_world import StreetWorldConfig
 
@@ -72,15 +74,21 @@ def main(options: Namespace) -> None:
         (options.output / "node.log").touch()
     except OSError as error:
         raise UserError(f"cannot write to '{options.output}' ({error.strerror}); name another --output") from error
-    figures = _play(options)
+    skipped: list[BadFrame] = []
+    figures = _play(options, skipped) | {"skipped": len(skipped)}
+    if not figures["frames"]["sent"]:
+        why = f" ({skipped[-1]})" if skipped else ""
+        raise UserError(f"--input '{options.input}' holds no usable frame{why}; record it again")
     shown = {name: figures[name] for name in ("frames", "latency_ms", "model_ms", "resets")}
     print_table("segmentation over DDS", flatten(shown))
+    if skipped:
+        CONSOLE.print(f"frames of '{options.input}': {skipped_note(skipped)}", soft_wrap=True)
     CONSOLE.print(f"results: {options.output}/demo.mp4, demo.png, bag/, node.log")
     write_json(options.json, figures)
 
 
-def _play(options: Namespace) -> dict[str, Any]:
-    """Start the node, play the source to it, and return the figures."""
+def _play(options: Namespace, skipped: list[BadFrame]) -> dict[str, Any]:
+    """Start the node, play the source to it, and return the figures; what cannot be read is ``skipped``."""
     # imported here: `vidseg` works without ROS
     from vidseg_ros.ros.harness.demo import NAMESPACE, AnswerRecorder  # noqa: PLC0415
     from vidseg_ros.ros.harness.player import Player, play  # noqa: PLC0415
@@ -90,7 +98,7 @@ def _play(options: Namespace) -> dict[str, Any]:
     if options.input is None:
         source = street_source(options.frames or STREET_FRAMES, options.seed, options.size)
     else:
-        laps = (open_messages(options.input, options.fps, options.topic) for _ in range(options.loops))
+        laps = (open_messages(options.input, options.fps, options.topic, skipped) for _ in range(options.loops))
         source = repeat([first(lap, options.frames) for lap in laps])
     namespace = f"{NAMESPACE}_{os.getpid()}"
     parameters = engine_parameters(engine_config(options)) | {"model": options.checkpoint}

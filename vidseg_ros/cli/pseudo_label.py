@@ -17,7 +17,7 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.files import distinct, require_apart
 from vidseg_ros.io.frame import DEFAULT_FPS, Frame
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import input_name, open_recordings
+from vidseg_ros.io.recordings import input_name, open_recordings, skipped_note, usable
 from vidseg_ros.labels import CITYSCAPES, IGNORE
 from vidseg_ros.pseudo_labels.labeling import label
 from vidseg_ros.pseudo_labels.video_teacher import VideoTeacher, wants_video_teacher
@@ -110,8 +110,8 @@ def main(options: Namespace) -> None:
                 bar.advance(task)
     figures = _figures(frames, counts, teacher, rejected)
     print_table(f"labels of {options.teacher}", figures["per_class"] | {"labelled": figures["labelled"]})
-    skipped = f", {len(rejected)} that hold no image skipped ({rejected[-1]})" if rejected else ""
-    CONSOLE.print(f"{frames} frames in {options.output}{skipped}", soft_wrap=True)
+    said = [f"{frames} frames in {options.output}", skipped_note(rejected)]
+    CONSOLE.print(", ".join(filter(None, said)), soft_wrap=True)
     write_json(options.json, figures)
 
 
@@ -126,15 +126,7 @@ def _work(options: Namespace, teacher: Labeler, rejected: list[BadFrame]) -> Ite
         for recording in open_recordings(path, options.topic, options.fps):
             name = "_".join(part for part in (video, recording.camera) if part)
             scenes = SceneWriter(options.output, name, recording.fps, teacher.labels)
-            yield _usable(recording.frames(), rejected), scenes.save, recording.count
-
-
-def _usable(frames: Iterable[Frame | BadFrame], rejected: list[BadFrame]) -> Iterator[Frame]:
-    for frame in frames:
-        if isinstance(frame, BadFrame):
-            rejected.append(frame)
-        else:
-            yield frame
+            yield usable(recording.frames(), rejected), scenes.save, recording.count
 
 
 def _figures(frames: int, counts: Any, teacher: Labeler, rejected: Sequence[BadFrame]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import distinct
@@ -14,6 +15,8 @@ from vidseg_ros.io.frame import DEFAULT_FPS, Frame, nanoseconds
 from vidseg_ros.io.image_messages import BadFrame, compressed_picture, find_decoder, raw_picture
 from vidseg_ros.io.images import image_files, passed_over, read_rgb
 from vidseg_ros.io.videos import open_video
+
+T = TypeVar("T")
 
 FRAME_ID = "camera"  # of videos and folders, which name none
 
@@ -45,6 +48,20 @@ def open_recordings(path: Path, topics: Sequence[str] = (), fps: float = DEFAULT
         names = camera_names([topic.topic for topic in found]) if len(found) > 1 else [""]
         return [_of_topic(topic, name) for topic, name in zip(found, names, strict=True)]
     return [_of_video(path) if path.is_file() else _of_folder(path, fps)]
+
+
+def usable(frames: Iterable[T | BadFrame], skipped: list[BadFrame]) -> Iterator[T]:
+    """The frames that can be used; the others are put into ``skipped``, and end nothing."""
+    for frame in frames:
+        if isinstance(frame, BadFrame):
+            skipped.append(frame)
+        else:
+            yield frame
+
+
+def skipped_note(skipped: Sequence[BadFrame]) -> str:
+    """What to say of the frames that were skipped, and of the last of them why."""
+    return f"{len(skipped)} that hold no image skipped ({skipped[-1]})" if skipped else ""
 
 
 def input_name(path: Path) -> str:

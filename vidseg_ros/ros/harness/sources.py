@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vidseg_ros.errors import describe
 from vidseg_ros.io.bag_reader import ImageTopic
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.io.image_messages import BadFrame
-from vidseg_ros.io.recordings import FRAME_ID, open_recordings
+from vidseg_ros.io.recordings import FRAME_ID, open_recordings, usable
 from vidseg_ros.ros.conversions import to_image
 from vidseg_ros.simulation.street_world import StreetWorld, StreetWorldConfig
 
@@ -31,19 +33,30 @@ class MessageSource:
     compressed: bool = False
 
 
-def open_messages(path: Path, fps: float, topic: str) -> MessageSource:
-    """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError."""
+def open_messages(path: Path, fps: float, topic: str, skipped: list[BadFrame]) -> MessageSource:
+    """Open a bag folder, a folder of images (at ``fps``) or a video file. Raises UserError.
+
+    What cannot be read is ``skipped``; what can, and holds no image, is for the node to reject.
+    """
     (recording,) = open_recordings(path, [topic] if topic else [], fps)
     if recording.topic is not None:
-        return _as_recorded(recording.topic)
-    frames = (frame for frame in recording.frames() if not isinstance(frame, BadFrame))
-    return _from_frames(((frame.rgb, frame.stamp) for frame in frames), recording.count, recording.fps)
+        images = recording.topic
+        return MessageSource(usable(_as_recorded(images), skipped), images.count, images.fps, images.compressed)
+    frames = ((frame.rgb, frame.stamp) for frame in usable(recording.frames(), skipped))
+    return _from_frames(frames, recording.count, recording.fps)
 
 
-def _as_recorded(images: ImageTopic) -> MessageSource:
+def _as_recorded(images: ImageTopic) -> Iterator[Any]:
+    """The messages of a topic; a BadFrame stands for one that is damaged."""
     kind = CompressedImage if images.compressed else Image
-    messages = (deserialize_message(data, kind) for _, data in images.messages())
-    return MessageSource(messages, images.count, images.fps, images.compressed)
+    for _, data in images.messages():
+        try:
+            images.deserialize(data)  # says less than the libraries in C, which print lines of their own
+            message = deserialize_message(data, kind)
+        except Exception as error:
+            yield BadFrame(describe(error))
+        else:
+            yield message
 
 
 def _from_frames(frames: Iterator[tuple[NDArray[np.uint8], int]], count: int, fps: float) -> MessageSource:
