@@ -1,11 +1,15 @@
 """Frames that nobody labelled, frames drawn around another one, and data sets with ids of another label set."""
 
+import logging
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from test.conftest import SIZE
+from test.io.test_videos import damage
+from test.io.test_videos import write_video as write_film
 from vidseg_ros.data.config import AugmentationConfig, SourceConfig
 from vidseg_ros.data.datasets import open_dataset, open_video
 from vidseg_ros.data.mixture import ClipDataset, Stills, class_frequency, open_source
@@ -59,6 +63,20 @@ def test_videos_of_a_folder_are_sequences_of_their_own(tmp_path):
     assert [frame.image.name for frame in frames] == ["b2.mp4"] * 3 + ["b10.mp4"] * 3
     config = SourceConfig(str(tmp_path), stills=False, unlabelled=True)
     assert len(Windows(frames, config, 3, SIZE, CALM).places) == 2
+
+
+def test_frames_that_hold_no_image_are_counted_in_one_line(tmp_path, caplog):
+    """They were left out without a word."""
+    film = damage(write_film(tmp_path / "film.avi", "mjpeg"), 6)
+    images = write_images(tmp_path / "images")
+    (images / "._0.png").touch()
+    caplog.set_level(logging.WARNING, "vidseg_ros")
+    for path, count in ((film, 39), (film, 39), (images, 6)):  # a file is read once for all phases
+        assert len(open_video(str(path), CAMVID)) == count
+    said = [record.getMessage() for record in caplog.records if record.name == "vidseg_ros.data.video"]
+    assert len(said) == 2
+    assert said[0].startswith(f"frames of '{film}': 1 that hold no image skipped (frame 6 of video '{film}' is damaged")
+    assert said[1] == f"frames of '{images}': 1 that hold no image skipped ('{images}/._0.png' is hidden, and no frame)"
 
 
 def test_video_that_is_none_is_one_line(tmp_path, monkeypatch):

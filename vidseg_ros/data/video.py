@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,11 +14,13 @@ import numpy as np
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.errors import UserError
-from vidseg_ros.io.frame import Frame, nanoseconds
-from vidseg_ros.io.images import decode_rgb, image_files, is_hidden, natural_order
-from vidseg_ros.io.recordings import open_recordings
+from vidseg_ros.io.frame import nanoseconds
+from vidseg_ros.io.image_messages import BadFrame
+from vidseg_ros.io.images import decode_rgb, image_files, is_hidden, natural_order, passed_over
+from vidseg_ros.io.recordings import open_recordings, skipped_note, usable
 from vidseg_ros.labels import IGNORE
 
+LOG = logging.getLogger(__name__)
 SUFFIXES = (".mp4", ".gif", ".avi", ".mkv", ".mov", ".webm")  # of videos in a folder
 QUALITY = 95  # of the JPEG pictures that are kept of a video
 MOST_FRAMES = 30_000  # of a video: some gigabytes
@@ -37,23 +41,25 @@ class VideoFrame(StoredFrame):
 
 
 def video_frames(path: Path, fps: float) -> list[StoredFrame]:
-    """List the frames of a video, of the videos in a folder, or of a folder of images at ``fps``. Raises UserError."""
+    """List the frames of a video, of the videos in a folder, or of a folder of images at ``fps``. Raises UserError.
+
+    What holds no image is counted in one line of the log.
+    """
     if path.is_file():
         return list(_of_file(path))
     videos = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not is_hidden(file)]
     if videos:
         return [frame for video in sorted(videos, key=natural_order) for frame in _of_file(video)]
     images = enumerate(image_files(path))
+    _warn_of(path, [BadFrame(reason) for reason in passed_over(path)])
     return [StoredFrame(image, None, str(path), nanoseconds(number / fps), NO_LABELS) for number, image in images]
 
 
 @cache  # for the phases to come
 def _of_file(path: Path) -> tuple[StoredFrame, ...]:
     (recording,) = open_recordings(path)
-    found: list[StoredFrame] = []
-    for frame in recording.frames():
-        if not isinstance(frame, Frame):  # what is damaged leaves a gap
-            continue
+    found, skipped = list[StoredFrame](), list[BadFrame]()
+    for frame in usable(recording.frames(), skipped):  # what is damaged leaves a gap
         if len(found) == MOST_FRAMES:
             raise UserError(f"video '{path}' has more than {MOST_FRAMES} frames; cut it, or use a folder of images")
         bgr = np.ascontiguousarray(frame.rgb[..., ::-1])
@@ -61,4 +67,10 @@ def _of_file(path: Path) -> tuple[StoredFrame, ...]:
         found.append(VideoFrame(path, None, str(path), frame.stamp, NO_LABELS, data))
     if not found:
         raise UserError(f"video '{path}' has no frame that can be read; copy it again")
+    _warn_of(path, skipped)
     return tuple(found)
+
+
+def _warn_of(path: Path, skipped: Sequence[BadFrame]) -> None:
+    if skipped:
+        LOG.warning("frames of '%s': %s", path, skipped_note(skipped))
