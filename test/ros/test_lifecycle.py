@@ -83,7 +83,7 @@ FAILING = [
     "vidseg_ros.ros.segmentation.node.Camera",
     "vidseg_ros.ros.segmentation.node.Camera.create_topics",
     "vidseg_ros.ros.segmentation.node.publish_label_info",
-    "vidseg_ros.ros.segmentation.node.WarmUp",
+    "vidseg_ros.ros.segmentation.recovery.WarmUp",
     "vidseg_ros.ros.segmentation.camera.qos",
 ]
 

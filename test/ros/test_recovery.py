@@ -1,14 +1,18 @@
 """A GPU that is out of memory, or gone: the node opens its engine anew, on the CPU where nothing else is left."""
 
+import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
+from test.conftest import SIZE
 from test.ros.conftest import TIMEOUT
-from vidseg_ros.engines import TorchEngine, open_model
+from vidseg_ros.engines import Prediction, TorchEngine, open_model
 from vidseg_ros.errors import UserError
-from vidseg_ros.ros.segmentation import recovery
+from vidseg_ros.labels import CAMVID
+from vidseg_ros.ros.segmentation import recovery, warm_up
 from vidseg_ros.ros.segmentation.recovery import FAILURES
 
 LOST = (torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: device-side assert triggered"))
@@ -78,6 +82,55 @@ def test_a_step_now_and_then_that_fails_opens_nothing(start, monkeypatch):
             client.wait(lambda number=number: client.count("rejected") == number + 1)
         client.ask(1.1 + number)
     assert node._engine is engine
+
+
+class Engine:
+    """Notes its steps, whether they want confidence; the first with confidence waits for the ``gate``."""
+
+    labels, input_size, flow = CAMVID, SIZE, None
+
+    def __init__(self, gate=None):
+        self.gate, self.broken, self.closed = gate, False, False
+        self.steps, self.reached = [], threading.Event()
+
+    def step(self, frames, states, confidence=False, flow=None):
+        if self.broken and not confidence:
+            raise LOST[1]
+        if confidence and self.gate:
+            self.reached.set()
+            assert self.gate.wait(TIMEOUT)
+        assert not self.closed, "a closed engine takes no step"
+        self.steps.append((len(frames), confidence))
+        plane = np.zeros(frames.shape[:3], np.uint8)
+        return Prediction(plane, plane if confidence else None), list(states)
+
+    def close(self):
+        self.closed = True
+        if self.broken:
+            raise LOST[1]  # as emptying the cache of a GPU does
+
+
+def test_the_engine_that_is_opened_anew_is_warmed_up_and_the_warm_up_before_is_over(start, monkeypatch):
+    gate, second = threading.Event(), Engine()
+    first = Engine(gate)
+    monkeypatch.setattr(warm_up, "PATIENCE", 0.0)
+    monkeypatch.setattr("vidseg_ros.ros.segmentation.node.open_model", lambda *_: first)
+    monkeypatch.setattr(recovery, "open_model", lambda *_: second)
+    node = start[0](warm=False)
+    client = start[1](outputs=("label", "confidence"))
+    assert first.reached.wait(TIMEOUT)
+    first.broken = True
+    for number in range(FAILURES):
+        client.send(1.0 + number / 10)
+        client.wait(lambda number=number: client.count("rejected") == number + 1)
+    assert not first.closed and second.steps == []  # a step of its warm-up is not over yet
+    gate.set()
+    client.wait(lambda: node._warm_up.engine is second and node._warm_up.has_confidence(1))
+    client.ask(2.0, output="confidence")
+    assert first.closed and first.steps == [(1, False), (1, True)]
+    assert second.steps[:2] == [(1, False), (1, True)]
+    assert (node._engine, node._warm_up.engine) == (second, second)
+    assert client.count("rejected") == FAILURES
 
 
 def test_where_nothing_opens_the_node_lives_on(start, monkeypatch):

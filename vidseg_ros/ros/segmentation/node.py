@@ -68,8 +68,9 @@ class SegmentationNode(LifecycleNode):
             parameters = read_parameters(self, Parameters)
             self._decoder = find_decoder()
             self._engine = open_model(parameters.model, parameters.engine_config, self.get_logger().warning)
-            self._recovery = Recovery(parameters, self.get_logger().warning)
             self._create_cameras(parameters, self._engine)
+            self._recovery = Recovery(parameters, len(self._cameras), self.get_logger().warning)
+            self._warm_up = self._recovery.warmed(self._engine)
         except Exception as error:  # rclpy would swallow it and say nothing
             self._release()
             self._problem = describe(error)
@@ -87,8 +88,6 @@ class SegmentationNode(LifecycleNode):
             camera = self._cameras[name] = Camera(self, name, engine, parameters)
             camera.create_topics(partial(self._on_image, name))
         self._label_info = publish_label_info(self, engine.labels)
-        size = parameters.stream.size or engine.input_size
-        self._warm_up = WarmUp(engine, size, len(self._cameras), self.get_logger().warning)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start working."""
@@ -188,12 +187,14 @@ class SegmentationNode(LifecycleNode):
 
     def _recover(self, error: Exception) -> None:
         """Go on with what is left, where the engine keeps failing and it is not the end of the process that ends it."""
-        if self._recovery is not None and self._engine is not None and self.context.ok():
-            before, self._engine = self._engine, self._recovery.failed(self._engine, error)
+        if self._recovery is None or self._warm_up is None or not self.context.ok():
+            return
+        before, self._warm_up = self._warm_up, self._recovery.failed(self._warm_up, error)
+        if self._warm_up is not before:  # what the other cameras remember is of the engine that is closed
+            self._engine = self._warm_up.engine
             for camera in self._cameras.values():
                 camera.stream.engine = self._engine
-                if self._engine is not before:  # what the other cameras remember is of the engine that is closed
-                    camera.reset("the engine was opened anew")
+                camera.reset("the engine was opened anew")
 
     def _has_confidence(self, batch: int) -> bool:
         return self._warm_up is not None and self._warm_up.has_confidence(batch)

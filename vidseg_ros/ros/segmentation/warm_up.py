@@ -21,7 +21,8 @@ class WarmUp:
     """
 
     def __init__(self, engine: Engine, size: tuple[int, int], cameras: int, warn: Callable[[str], None]) -> None:
-        self._engine, self._size, self._warn = engine, size, warn
+        self.engine = engine
+        self._size, self._warn = size, warn
         self._batches = range(1, cameras + 1)
         self._ready: set[int] = set()
         self._stopped = False
@@ -53,8 +54,8 @@ class WarmUp:
 
     def _step(self, batch: int, confidence: bool) -> None:
         width, height = self._size
-        flow = np.zeros((batch, 2, height, width), np.float32) if self._engine.flow else None
-        self._engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch, confidence, flow)
+        flow = np.zeros((batch, 2, height, width), np.float32) if self.engine.flow else None
+        self.engine.step(np.zeros((batch, height, width, 3), np.uint8), [None] * batch, confidence, flow)
 
 
 def _records_kernels(engine: Engine) -> bool:
