@@ -29,6 +29,22 @@ def test_an_unknown_parameter_is_warned_of(start, capfd):
     assert "unknown parameter 'modle' is ignored; did you mean 'model'?" in said
 
 
+def test_qos_that_no_topic_takes_is_warned_of(start, capfd):
+    """It was ignored without a word: a misspelt topic or policy, one before remapping, or one that cannot be set."""
+    wrong = {
+        "/image.subscription.reliability": "/front.subscription.reliability",
+        "/front.subscription.relaibility": "/front.subscription.reliability",
+        "/front.subscription.durability": "/front.subscription.reliability",
+        "/segmentation/colour.publisher.depth": "/segmentation/color.publisher.depth",
+    }
+    given = {f"qos_overrides.{name}": "reliable" for name in wrong} | {"qos_overrides./front.subscription.depth": 3}
+    start[0](**given, cli_args=["--ros-args", "-r", "image:=/front"])
+    said = capfd.readouterr().err
+    for name, nearest in wrong.items():
+        assert f"parameter 'qos_overrides.{name}' is ignored; did you mean 'qos_overrides.{nearest}'?\n" in said
+    assert said.count("is ignored") == len(wrong)
+
+
 def test_reset_state_is_no_success_where_there_is_no_state(start):
     node = start[0](activate=False)
 

@@ -61,6 +61,14 @@ def test_what_rclpy_does_not_start_with_is_one_line(tmp_path):
         assert problem in said
 
 
+def test_nodes_whose_qos_cannot_be_overridden_say_so(tmp_path):
+    signal, name = (MOMENTS[-1], "SIGINT", True), "qos_overrides./image.subscription.depth"
+    cases = [(NODES[node], ["-p", f"{name}:=3"], {}, signal) for node in ("driver", "evaluator")]
+    for case, (status, said) in zip(cases, run_all(cases, tmp_path), strict=True):
+        assert (status, said.count("WARN")) == (0, 1), (case, said)
+        assert f"unknown parameter '{name}' is ignored" in said
+
+
 def test_the_simulator_says_it_in_one_line():
     command = [sys.executable, "-m", "vidseg_ros", "simulate"]
     environment = {**os.environ, "ROS_LOG_DIR": "/proc/nowhere"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -117,8 +118,17 @@ def _value(node: Node, item: Field[Any]) -> Any:
 
 def warn_of_unknown(node: Node) -> None:
     """Warn of parameters that were given to the node and that it does not have, such as misspelt ones."""
-    for name in node._parameter_overrides:
-        if not node.has_parameter(name) and not name.startswith(QOS_OVERRIDES):
+    _warn_of(node, [name for name in node._parameter_overrides if not name.startswith(QOS_OVERRIDES)])
+
+
+def warn_of_unknown_qos(node: Node) -> None:
+    """Do so for QoS of topics, once these are created: a topic that cannot be overridden, or another policy."""
+    _warn_of(node, [name for name in node._parameter_overrides if name.startswith(QOS_OVERRIDES)])
+
+
+def _warn_of(node: Node, given: Sequence[str]) -> None:
+    for name in given:
+        if not node.has_parameter(name):
             known = list(node.get_parameters_by_prefix(""))
             nearest = "".join(f"; did you mean '{word}'?" for word in get_close_matches(name, known, 1))
             node.get_logger().warning(f"unknown parameter '{name}' is ignored{nearest}")

@@ -13,10 +13,11 @@ from typing import Any
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.ros.executor import SHUT_DOWN, EnduringExecutor, RCLError
-from vidseg_ros.ros.parameters import usage, warn_of_unknown
+from vidseg_ros.ros.parameters import usage, warn_of_unknown, warn_of_unknown_qos
 from vidseg_ros.ros.transport import use_large_image_transport
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -38,6 +39,8 @@ def work(make: Callable[[], Any], task: Callable[[Any], None], arguments: list[s
         executor = EnduringExecutor()  # kept until rclpy is shut down: its signal thread may yet wake it
         node = make()
         warn_of_unknown(node)
+        if not isinstance(node, LifecycleNode):  # whose topics come later
+            warn_of_unknown_qos(node)
         executor.add_node(node)
         task(node)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -19,7 +19,7 @@ from vidseg_ros.errors import UserError, describe
 from vidseg_ros.io.frame import Frame
 from vidseg_ros.io.image_messages import Decoder, find_decoder
 from vidseg_ros.ros.diagnostics import make_status
-from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters
+from vidseg_ros.ros.parameters import Parameters, declare_parameters, read_parameters, warn_of_unknown_qos
 from vidseg_ros.ros.segmentation.camera import Camera
 from vidseg_ros.ros.segmentation.keep_last_queue import KeepLastQueue
 from vidseg_ros.ros.segmentation.label_info import publish_label_info
@@ -87,6 +87,7 @@ class SegmentationNode(LifecycleNode):
         for name in names:
             camera = self._cameras[name] = Camera(self, name, engine, parameters)
             camera.create_topics(partial(self._on_image, name))
+        warn_of_unknown_qos(self)
         self._label_info = publish_label_info(self, engine.labels)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -173,7 +174,8 @@ class SegmentationNode(LifecycleNode):
         """Run the network; a step that fails rejects all its frames and leaves no memory."""
         cameras = [camera for camera, *_ in jobs]
         try:
-            confidence = any(camera.wants("confidence") for camera in cameras) and self._has_confidence(len(jobs))
+            wanted = any(camera.wants("confidence") for camera in cameras)
+            confidence = wanted and self._warm_up is not None and self._warm_up.has_confidence(len(jobs))
             results = segment_together([c.stream for c in cameras], [frame for *_, frame in jobs], confidence)
         except Exception as error:  # out of memory, a lost GPU, ...
             for camera in cameras:
@@ -195,9 +197,6 @@ class SegmentationNode(LifecycleNode):
             for camera in self._cameras.values():
                 camera.stream.engine = self._engine
                 camera.reset("the engine was opened anew")
-
-    def _has_confidence(self, batch: int) -> bool:
-        return self._warm_up is not None and self._warm_up.has_confidence(batch)
 
     # -- services and diagnostics
 
