@@ -61,6 +61,7 @@ FAULTS = {
     "SIGINT and SIGTERM at any moment of a start": f"{ROS}/test_start_and_stop.py",
     "SIGINT during the imports": "test/test_start.py",
     "SIGINT while frames flow": f"{ROS}/test_process.py::test_interrupt_while_frames_flow_is_clean",
+    "SIGINT, SIGTERM or SIGKILL at random moments": f"{ROS}/test_signals.py",
     "SIGINT during a replay": "test/replay/test_replay.py::test_interrupt_leaves_a_valid_bag_and_a_partial_report",
     "SIGKILL of a replay": "test/replay/test_broken.py::test_a_killed_process_is_taken_up_again",
     "SIGKILL of a worker of a replay": "test/replay/test_many.py::test_processes_give_the_same_bytes_and_survive_death",

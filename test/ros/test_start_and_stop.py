@@ -36,8 +36,18 @@ WRONG = {  # ROS arguments, environment, what must be said
 
 def run_all(cases, folder):
     """Run cases, each a module, arguments, environment and signal; returns exit status and stderr of each."""
+    return ended(begin(cases, folder), cases, folder)
+
+
+def begin(cases, folder):
+    """Start the process that runs the cases; the number of each child comes into the folder."""
     command = [sys.executable, __file__, json.dumps(cases), str(folder)]
-    subprocess.run(command, check=True, timeout=300, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+def ended(server, cases, folder):
+    """Wait for the cases; returns exit status and stderr of each."""
+    assert server.wait(300) == 0
     return [(int((folder / f"{i}.status").read_text()), (folder / f"{i}.err").read_text()) for i in range(len(cases))]
 
 
@@ -83,6 +93,8 @@ def serve(cases, folder):
     """Run each case in a child and write its exit status and stderr to the folder."""
     from importlib import import_module  # noqa: PLC0415
 
+    from vidseg_ros.files import write_atomic  # noqa: PLC0415
+
     for module in NODES.values():
         import_module(module)
     children = {}
@@ -93,6 +105,7 @@ def serve(cases, folder):
                 os.dup2(file.fileno(), 2)
             os._exit(become(*case))  # without the end of the interpreter, which takes a second
         children[child] = number
+        write_atomic(folder / f"{number}.pid", str(child).encode())
     for child, number in children.items():
         _, status = os.waitpid(child, 0)
         (folder / f"{number}.status").write_text(str(os.waitstatus_to_exitcode(status)))
