@@ -283,7 +283,7 @@ def test_qos_overrides_change_one_topic_alone(start):
     assert node.get_parameter("qos_overrides./image.subscription.reliability").value == "best_effort"
 
 
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160), (4096, 3000)])
 def test_large_images_arrive_over_the_profile(start, width, height):
     if width > 1920 and find_profile() != LARGE_PROFILE:
         pytest.skip("shared memory is too small")
