@@ -1,11 +1,16 @@
 import errno
+import tracemalloc
 
+import lz4.frame
 import numpy as np
 import pytest
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import zstd
 
 from test.io.making import TIME, compressed, header, image, write_bag
 from vidseg_ros.errors import UserError
 from vidseg_ros.io import bag_writer as writer_module
+from vidseg_ros.io import unpacking
 from vidseg_ros.io.bag_reader import IMAGE_TYPE, TYPES, image_topics, is_bag
 from vidseg_ros.io.bag_writer import BagWriter
 from vidseg_ros.io.image_messages import find_decoder, image_to_rgb
@@ -189,6 +194,66 @@ def test_a_cut_mcap_file_without_a_message_is_one_line(share, tmp_path):
     path = cut(write_bag(tmp_path / "bag", {"/image": frames}), share)
     with pytest.raises(UserError, match=f"cannot read bag '{path}'"):
         image_topics(path)
+
+
+BOMB = 2**26  # bytes that some kilobytes unpack to
+LIMIT = 2**20
+
+
+def write_bomb(path, kind):
+    """Frames in a chunk, or each for itself, that unpack to BOMB bytes; the header of the chunk says what it held."""
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+    mode = CompressionMode.MESSAGE if kind == "message" else CompressionMode.STORAGE
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection("/image", IMAGE_TYPE, typestore=TYPES)
+        data = TYPES.serialize_cdr(image(picture(), 0), IMAGE_TYPE)
+        if kind == "message":
+            data = bytes(BOMB)
+        else:
+            packed = (lz4.frame if kind == "lz4" else zstd).compress(bytes(BOMB))
+            writer.storage.compression, writer.storage.compressor = kind, lambda _: packed
+        writer.write(connection, 0, data)
+    return path
+
+
+def peak(path):
+    """Read a bag that is refused; returns the memory that it took, bytes, and what was said."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError) as caught:
+            [None for topic in image_topics(path) for _ in topic.messages()]
+        return tracemalloc.get_traced_memory()[1], str(caught.value)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"), [("zstd", True), ("zstd", False), ("lz4", True), ("lz4", False), ("message", True)]
+)
+def test_what_unpacks_to_more_than_it_says_takes_no_memory(kind, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "LARGEST_PART", LIMIT)
+    path = write_bomb(tmp_path / "bag", kind)
+    if not whole:  # it is read without its index then
+        (file,) = path.glob("*.mcap")
+        file.write_bytes(file.read_bytes()[:-10])
+    taken, said = peak(path)
+    assert taken < BOMB / 4
+    assert said.startswith(f"cannot read bag '{path}': ") and "\n" not in said
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_chunk_that_claims_to_be_huge_is_not_unpacked(compression, tmp_path, monkeypatch):
+    path = write_bomb(tmp_path / "bag", compression)
+    (file,) = path.glob("*.mcap")
+    data = file.read_bytes()
+    held = data[8:].split(bytes([6]), 1)[1][8 + 16 : 8 + 24]  # behind its length and the times of its messages
+    assert data.count(held) == 2  # in the header of the chunk, and in the index
+    file.write_bytes(data.replace(held, (2**40).to_bytes(8, "little")))
+    taken, said = peak(path)
+    assert taken < BOMB / 4
+    most = "a part of it claims to unpack to more than 1073741824 bytes"
+    assert said == f"cannot read bag '{path}': {most}; record it again, in smaller chunks"
 
 
 def test_an_empty_storage_id_is_answered_by_what_mends_it(tmp_path):

@@ -16,11 +16,11 @@ from rosbags.rosbag2.storage_mcap import McapReader, read_sized
 
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.io.images import natural_order
+from vidseg_ros.io.unpacking import Message, PackedMessages, TooLargePart
 
 BAG_SUFFIXES = (".mcap", ".db3", ".db3.zstd", ".mcap.zstd")
 METADATA = "metadata.yaml"
 MAGIC, HEADER = b"\x89MCAP0\r\n", b"\x01"
-Message = tuple[Connection, int, bytes]
 
 
 class Bag(Protocol):
@@ -86,7 +86,8 @@ def open_bag(path: Path) -> Iterator[tuple[Bag, Exception | None]]:
         yield cut, error
         return
     with closing(reader):
-        yield reader, None
+        packed = reader.compression_mode == "message" and hasattr(reader, "storage")  # rosbags 0.10 has none
+        yield PackedMessages(reader) if packed else reader, None
 
 
 def _mcap_files(path: Path) -> list[Path]:
@@ -103,6 +104,8 @@ def unreadable(path: Path, error: Exception) -> UserError:
             f"cannot read bag '{path}': its {METADATA} names no storage, as 'ros2 bag reindex' leaves it without a "
             f"storage id; run 'ros2 bag reindex -s {_suffix(path)} {path}'"
         )
+    if isinstance(error, TooLargePart):
+        return UserError(f"cannot read bag '{path}': {error}; record it again, in smaller chunks")
     return UserError(f"cannot read bag '{path}': {describe(error)}; try 'ros2 bag reindex' on it")
 
 
