@@ -238,6 +238,15 @@ def test_demo_goes_on_after_bad_frames(tmp_path, checkpoint_file):
     assert time.monotonic() - start < FRAME_TIMEOUT
 
 
+def test_demo_says_that_it_writes_no_film(tmp_path, checkpoint_file):
+    """It said nothing, and named the film among its results."""
+    (tmp_path / "out" / "demo.mp4").mkdir(parents=True)
+    result = run("demo", "--frames", 2, "--checkpoint", checkpoint_file, "--output", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert f"no film '{tmp_path}/out/demo.mp4' (IsADirectoryError" in result.stdout
+    assert "results: " in result.stdout and "demo.mp4, " not in result.stdout
+
+
 def test_demo_of_no_usable_frame_is_one_line(tmp_path, checkpoint_file):
     folder = folder_of_pictures(tmp_path, 1)
     (folder / "0.png").write_bytes(b"no picture")

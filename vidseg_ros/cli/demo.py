@@ -83,7 +83,8 @@ def main(options: Namespace) -> None:
     print_table("segmentation over DDS", flatten(shown))
     if skipped:
         CONSOLE.print(f"frames of '{options.input}': {skipped_note(skipped)}", soft_wrap=True)
-    CONSOLE.print(f"results: {options.output}/demo.mp4, demo.png, bag/, node.log")
+    seen = [name for name in ("demo.mp4", "demo.png") if (options.output / name).is_file()]
+    CONSOLE.print(f"results: {options.output}/{', '.join([*seen, 'bag/', 'node.log'])}")
     write_json(options.json, figures)
 
 
@@ -109,4 +110,6 @@ def _play(options: Namespace, skipped: list[BadFrame]) -> dict[str, Any]:
             task = bar.add_task("play", total=source.count)
             player = Player(namespace, source, recorder)
             play([player], process, options.rate, lambda: bar.advance(task))
+    if recorder.problem:
+        CONSOLE.print(recorder.problem, soft_wrap=True)
     return player.outcome.figures()

@@ -24,6 +24,11 @@ class AnswerRecorder(Listener):
         self._bag = BagWriter(output / "bag", dict.fromkeys(self._topics.values(), IMAGE_TYPE), "vidseg_demo")
         self._film = DemoFilm(output / "demo.mp4", fps)
 
+    @property
+    def problem(self) -> str:
+        """Why there is no film, or ""."""
+        return self._film.problem
+
     def sent(self, stamp: int, message: Any) -> None:
         """See ``Listener``."""
         self._film.expect(stamp, message)
