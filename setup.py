@@ -28,6 +28,7 @@ setup(
     ],
     install_requires=[
         "av>=14",  # the time of each frame of a video, which OpenCV does not tell
+        "lz4>=4",  # bounds what chunks of bags unpack to; rosbags brings it, too
         "numpy>=1.26",  # arrays
         "opencv-python-headless>=4.6",  # resizing, colouring, image files
         "pyyaml>=6",  # configuration files
