@@ -171,7 +171,7 @@ def test_weights_damaged_at_equal_length_are_refused(kind, tmp_path):
     place = len(data) // 2  # of either file most are weights
     data[place : place + 8] = bytes(8)
     heavy.write_bytes(data)
-    with pytest.raises(UserError, match=rf"'{path}' is damaged: its checksum does not fit; copy it again, or export"):
+    with pytest.raises(UserError, match=rf"'{path}' is damaged: its checksum does not fit; copy it again, or, where"):
         open_model(str(path), EngineConfig(device="cpu"))
 
 

@@ -21,4 +21,7 @@ def sealed(data: bytes, *more: bytes) -> bytes:
 def require_whole(path: Path, seal: str | None, data: bytes, *more: bytes) -> None:
     """Raise UserError unless ``data`` is what ``sealed`` gave; a file of an older version has no seal."""
     if seal and sealed(data.replace(seal.encode(), BLANK.encode(), 1), *more) != data:
-        raise UserError(f"'{path}' is damaged: its checksum does not fit; copy it again, or export it again")
+        raise UserError(
+            f"'{path}' is damaged: its checksum does not fit; copy it again, or, where you changed it yourself, take "
+            f"'{SEAL}' out of what it says of itself"
+        )
