@@ -110,7 +110,7 @@ def source(run: Run) -> LabelSource:
         return TrueLabels()
     if run.part == "curves":
         return FlickeringLabels(run.seed, float(amount)) if kind == "flicker" else TrueLabels(float(amount))
-    checkpoint, config = FOREIGN.get(run.labels, CHECKPOINT), EngineConfig(device="cpu")
+    checkpoint, config = FOREIGN.get(run.labels, CHECKPOINT), EngineConfig(device="cpu", threads=1)
     if run.labels in MEMORIES:
         family, memory, hysteresis = MEMORIES[run.labels]
         checkpoint, config = str(trained(family)), replace(config, memory=memory, hysteresis=hysteresis)
