@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 import types
 import typing
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +24,12 @@ from vidseg_ros.errors import UserError, describe
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 
+SHOWN = reprlib.Repr()  # of values in errors: text may nest, or name one list again and again, beyond any line
+SHOWN.maxstring = SHOWN.maxother = SHOWN.maxlong = 200
+SHOWN.maxlevel = 3
+
 LARGEST = 1e9  # of numbers that a user gives
+LARGEST_INTEGER = 2**63 - 1  # in a file: no float holds a much larger one, and Python does not print it
 LARGEST_SIDE = 16384  # pixels of a picture
 THREADS, WORKERS, PORTS = 1024, 1024, 65535  # at most
 
@@ -30,7 +37,7 @@ THREADS, WORKERS, PORTS = 1024, 1024, 65535  # at most
 def require_one_of(key: str, value: object, allowed: Collection[object]) -> None:
     """Raise UserError unless ``value`` is in ``allowed``."""
     if value not in list(allowed):  # which need not be hashable
-        raise UserError(f"{key} is {value!r}; use one of {', '.join(map(str, allowed))}")
+        raise UserError(f"{key} is {SHOWN.repr(value)}; use one of {', '.join(map(str, allowed))}")
 
 
 def require_positive(**values: float) -> None:
@@ -118,23 +125,34 @@ Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(path: Path, cls: type[T]) -> T:
-    """Read a ``cls`` from a YAML file."""
-    try:
-        data = yaml.load(path.read_text(), Loader)
-    except OSError as error:
-        raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
-    except Exception as error:  # a date that is none, a number without digits, brackets without end: each its own kind
-        raise UserError(f"config '{path}' is not valid YAML: {describe(error)}") from error
-    return from_dict(cls, data or {})
+def parse_yaml(text: str) -> Any:
+    """Plain data of YAML. Raises ValueError, and nothing else, for text that is none."""
+    return _parse(partial(yaml.load, Loader=Loader), text)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Read JSON. Raises ValueError for what is none, brackets without end among it."""
+    """Plain data of JSON. Raises ValueError, and nothing else, for text that is none."""
+    return _parse(json.loads, text)
+
+
+def _parse(read: Callable[[Any], Any], text: str | bytes) -> Any:
     try:
-        return json.loads(text)
+        return read(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except Exception as error:  # PyYAML raises whatever comes up while it makes numbers and dates
+        raise ValueError(describe(error)) from error
+
+
+def load_yaml(path: Path, cls: type[T]) -> T:
+    """Read a ``cls`` from a YAML file."""
+    try:
+        data = parse_yaml(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read config '{path}': {error.strerror}; name a readable YAML file") from error
+    except ValueError as error:
+        raise UserError(f"config '{path}' is not valid YAML: {error}") from error
+    return from_dict(cls, data or {})
 
 
 @dataclass(frozen=True)
@@ -176,7 +194,7 @@ def from_dict(cls: type[T], data: object, where: str = "") -> T:
     nearest one) or a value of another type.
     """
     if not isinstance(data, dict):
-        raise UserError(f"{where or cls.__name__} is {data!r}; expected keys and values")
+        raise UserError(f"{where or cls.__name__} is {SHOWN.repr(data)}; expected keys and values")
     aliases = CONFIG_KEYS.get(cls.__name__, {})
     data = {aliases.get(str(key), str(key)): value for key, value in data.items()}
     if cls in UNIONS:
@@ -202,13 +220,15 @@ def _convert(kind: Any, value: object, where: str) -> Any:
         return from_dict(typing.cast("type[Any]", kind), value, f"{where}.")
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return _convert_tuple(typing.get_args(kind), value, where)
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise UserError(f"{where} has more than {LARGEST_INTEGER.bit_length()} bits; give a smaller number")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = typing.get_origin(kind) or kind
     if plain is tuple:
-        raise UserError(f"{where} is {value!r}; expected a list")
+        raise UserError(f"{where} is {SHOWN.repr(value)}; expected a list")
     if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
-        raise UserError(f"{where} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+        raise UserError(f"{where} is {SHOWN.repr(value)}; expected {getattr(kind, '__name__', kind)}")
     return value
 
 

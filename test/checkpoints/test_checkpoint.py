@@ -137,7 +137,11 @@ def test_a_file_at_odds_with_itself(checkpoint_file, change, words):
     assert words in refusal(checkpoint_file)
 
 
-@pytest.mark.parametrize("metadata", ["{", "", "[]", "null", '{"network": 3}'])
+@pytest.mark.parametrize(
+    "metadata",
+    ["{", "", "[]", "null", '{"network": 3}', 800 * '{"network": ' + "0" + 800 * "}", 5000 * "9"],
+    ids=lambda text: text[:13],
+)
 def test_unreadable_metadata(tmp_path, metadata):
     save_file({"weight": torch.zeros(2)}, tmp_path / "odd.safetensors", {METADATA_KEY: metadata})
     refusal(tmp_path / "odd.safetensors")
@@ -153,6 +157,13 @@ def test_a_description_nested_without_end_is_one_line(tmp_path):
     save_file({"weight": torch.zeros(1)}, path, {METADATA_KEY: "[" * 100_000})
     with pytest.raises(UserError, match=r"broken description .*nested too deeply"):
         load_checkpoint(path)
+
+
+def test_of_a_large_file_that_is_no_checkpoint_no_more_than_its_beginning_is_read(tmp_path):
+    path = tmp_path / "recording.mcap"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # no memory holds it
+    assert "is truncated or not a safetensors file" in refusal(path)
 
 
 def as_format_1(header, tensors):

@@ -95,7 +95,14 @@ def some_official(_):
 
 def some_configurations(_):
     whole = [path.read_bytes() for path in sorted((ROOT / "config" / "train").glob("*.yaml"))]
-    return [*whole, b"a: 2024-13-45", b"a: 0b_", b"!!bool x", b"[" * 2000]  # of which each once was a trace
+    return [
+        *whole,
+        b"a: 2024-13-45",
+        b"a: 0b_",
+        b"!!bool x",
+        b"name: &a [*a]",
+        b"[" * 2000,
+    ]  # of which each once was a trace
 
 
 def some_bags(folder):
