@@ -63,16 +63,16 @@ def test_what_is_no_yaml_is_one_line(tmp_path, text):
         load_yaml(path, NetworkConfig)
 
 
-LAUGHS = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'ha'] * 9)}]" for n in range(9))
+LAUGHS = "\n".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'ha'] * 9)}]" for n in range(9))
 
 
-@pytest.mark.parametrize("text", ["x: &x [*x]\nclasses: *x", f"{LAUGHS}\nclasses: *a8", "classes: 0x" + "f" * 9999])
+@pytest.mark.parametrize("text", ["classes: &x [*x]", f"classes:\n{LAUGHS}", "classes: 0x" + "f" * 9999])
 def test_a_value_beyond_any_line_is_shown_in_part(tmp_path, text):
     path = tmp_path / "large.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
         load_yaml(path, NetworkConfig)
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff"])
