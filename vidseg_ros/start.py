@@ -5,31 +5,68 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
-INTERRUPTED = 130  # exit code, as shells have it
+Handler = Callable[[int, FrameType | None], None]
+
+BY_SIGNAL = 128  # and its number: the exit code, as shells have it
+INTERRUPTED, TERMINATED = BY_SIGNAL + signal.SIGINT, BY_SIGNAL + signal.SIGTERM
 STDERR = 2
+ONE_STOP = 1.0  # seconds in which SIGTERM may come twice: timeout(1) sends it to the process, and to its group
+VERB_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def quitting(name: str) -> Iterator[None]:
+def quitting(name: str, signals: Sequence[int] = (signal.SIGINT,)) -> Iterator[None]:
     """End the process at an interrupt, which libraries in C would turn into errors of their own."""
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield  # a shell runs it in its background, or Python takes no handler here
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: _quit(name))
+    with handling(signals, lambda number, frame: _quit(name, number)):
+        yield
+
+
+@contextmanager
+def handling(signals: Sequence[int], handler: Handler) -> Iterator[None]:
+    """Handle ``signals`` in the main thread, but those that are ignored, as in the background of a shell.
+
+    What was set before is put back, unless somebody has set something else since.
+    """
+    mine = threading.current_thread() is threading.main_thread()  # Python takes handlers there only
+    before = {number: signal.getsignal(number) for number in signals if mine}
+    felt = {number: earlier for number, earlier in before.items() if earlier != signal.SIG_IGN}
+    for number in felt:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, earlier in felt.items():
+            if signal.getsignal(number) == handler:
+                signal.signal(number, earlier)
 
 
-def _quit(name: str) -> None:
+class Termination:
+    """A handler that makes an interrupt of SIGTERM, once for each time that it is meant."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt."""
+        before, self._since = self._since, time.monotonic()
+        if before is None or self._since - before >= ONE_STOP:
+            raise KeyboardInterrupt
+
+    @property
+    def came(self) -> bool:
+        """Whether the signal came."""
+        return self._since is not None
+
+
+def _quit(name: str, number: int) -> None:
     os.write(STDERR, f"{name} was interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    os._exit(BY_SIGNAL + number)
 
 
 def _run(name: str, module: str) -> int:
@@ -40,7 +77,7 @@ def _run(name: str, module: str) -> int:
 
 def vidseg() -> int:
     """Run ``vidseg``."""
-    with quitting("vidseg"):
+    with quitting("vidseg", VERB_SIGNALS):
         main = import_module("vidseg_ros.cli.main").main
     return main()  # type: ignore[no-any-return]
 

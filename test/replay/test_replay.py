@@ -156,24 +156,50 @@ def iter_raise(after, error=KeyboardInterrupt):
     return progress
 
 
-def test_interrupt_leaves_a_valid_bag_and_a_partial_report(drive, checkpoint_file, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_leaves_a_valid_bag_and_a_partial_report(number, code, drive, checkpoint_file, tmp_path):
     path = write_bag(tmp_path / "long", {"/front/image_raw": messages([f.rgb for f in drive] * 60)})
     process = subprocess.Popen(
         [*PROGRAM, *arguments(path, checkpoint_file, tmp_path / "out")], stderr=subprocess.PIPE, text=True
     )
-    journal = tmp_path / "out/long/.work/a/labels.journal"
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.stat().st_size > 0):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    until_begun(process, tmp_path / "out/long")
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, "Traceback" in errors) == (130, False)
-    topic = image_topics(tmp_path / "out/long/bag", ["/segmentation/label"])[0]
-    assert 0 < len(list(topic.messages())) < 60 * FRAMES
-    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
-    assert 0 <= topic.count - metrics["frames"] <= 1  # the frame at which it was interrupted
-    assert "interrupted" in (tmp_path / "out/report.html").read_text()
+    assert (process.returncode, errors) == (code, "vidseg replay was interrupted\n")
+    require_partial(tmp_path / "out", "long")
+
+
+def until_begun(process, *folders):
+    """Wait until all ``folders`` have labels."""
+    deadline = time.monotonic() + 60
+    for journal in (folder / ".work/a/labels.journal" for folder in folders):
+        while not (journal.exists() and journal.stat().st_size > 0):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+
+
+def require_partial(output, *names):
+    """A readable bag of each input, and a report of what is in it."""
+    topics = [image_topics(output / name / "bag", ["/segmentation/label"])[0] for name in names]
+    counts = [len(list(topic.messages())) for topic in topics]
+    assert all(0 < count < 60 * FRAMES for count in counts)
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert 0 <= sum(counts) - metrics["frames"] <= len(names)  # the frame at which it was interrupted
+    assert "interrupted" in (output / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("number", "code", "group"), [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)])
+def test_interrupt_reaches_the_processes_of_a_replay_once(number, code, group, drive, checkpoint_file, tmp_path):
+    """Whether it comes to all of them, as from a terminal, or to the first one alone."""
+    names = ("one", "two")
+    paths = [write_bag(tmp_path / name, {"/front/image_raw": messages([f.rgb for f in drive] * 60)}) for name in names]
+    command = [*PROGRAM, str(paths[0]), *arguments(paths[1], checkpoint_file, tmp_path / "out", "--workers", 2)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until_begun(process, *(tmp_path / "out" / name for name in names))
+    (os.killpg if group else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, "vidseg replay was interrupted\n")
+    require_partial(tmp_path / "out", *names)
 
 
 def test_a_comparison_says_what_is_real(bag, checkpoint_file, other, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,17 +45,63 @@ def toy(dataset, tmp_path):
     return write
 
 
+def started(*arguments, file, **options):
+    """Start training, and wait until it has written ``file``."""
+    process = vidseg("train", *arguments, "--device", "cpu", stderr=subprocess.PIPE, **options)
+    deadline = time.monotonic() + 120
+    while not file.is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_one_line_and_the_run_goes_on(number, code, toy, tmp_path, capsys):
+    config, output = toy(400), tmp_path / "x.safetensors"
+    state = tmp_path / "x.run/phase1/state.ckpt"
+    process = started(config, output, file=state)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (code, "vidseg train was interrupted; go on with --resume\n")
+    assert not output.exists()
+    step = torch.load(state)["global_step"]
+    assert 0 < step < 400
+    shorter = toy(step + 2)
+    description = json.loads((tmp_path / "x.run/config.json").read_text())
+    description["phases"][0]["steps"] = step + 2
+    (tmp_path / "x.run/config.json").write_text(json.dumps(description))
+    assert main(["train", str(shorter), str(output), "--resume", "--device", "cpu"]) == 0
+    assert load_checkpoint(output).about["steps"] == step + 2
+
+
+def test_a_signal_to_all_processes_is_one_line(toy, tmp_path):
+    """As by timeout(1): those that draw clips end at once, which PyTorch takes for an error."""
+    output = tmp_path / "x.safetensors"
+    state = tmp_path / "x.run/phase1/state.ckpt"
+    process = started(toy(400), output, "--workers", "2", file=state, start_new_session=True)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (143, "vidseg train was interrupted; go on with --resume\n")
+
+
+def test_a_process_that_draws_clips_and_is_killed_is_one_line(toy, tmp_path):
+    """As where memory is short."""
+    output = tmp_path / "x.safetensors"
+    process = started(toy(400), output, "--workers", "1", file=tmp_path / "x.run/phase1/state.ckpt")
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and said.count("\n") == 1, said
+    assert said.startswith("vidseg train: a process that draws clips has ended (") and "--resume" in said
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(toy, tmp_path):
     config, output, whole = toy(40), tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"
     config.write_text(config.read_text() + "ema_decay: 0.9\n")
     state = tmp_path / "killed.run/phase1/state.ckpt"
-    process = vidseg("train", config, output, "--device", "cpu")
-    deadline = time.monotonic() + 120
-    while not state.is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.2)
+    process = started(config, output, file=state)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not output.exists(), "it was killed in time"
     step = torch.load(state)["global_step"]
     assert 0 < step < 40

@@ -1,8 +1,12 @@
-"""Entry point of ``vidseg``: find the verb, run it, turn bad input into one line and exit code 2."""
+"""Entry point of ``vidseg``: find the verb, run it, turn bad input into one line and exit code 2.
+
+SIGTERM is an interrupt, too: one line, and the exit code that shells have for the signal.
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -10,7 +14,7 @@ from typing import NoReturn
 
 from vidseg_ros import __version__
 from vidseg_ros.errors import UserError
-from vidseg_ros.start import INTERRUPTED, quitting
+from vidseg_ros.start import INTERRUPTED, TERMINATED, VERB_SIGNALS, Termination, handling, quitting
 
 VERBS = {
     "average": "make one network of several trainings",
@@ -39,11 +43,14 @@ class Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        print(*["vidseg", *arguments[:1]], "was interrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+    termination = Termination()
+    with handling([signal.SIGTERM], termination):
+        try:
+            return _run(arguments)
+        except KeyboardInterrupt as error:
+            remedy = f"; {error}" if error.args else ""
+            print(*["vidseg", *arguments[:1]], f"was interrupted{remedy}", file=sys.stderr)  # noqa: T201
+            return TERMINATED if termination.came else INTERRUPTED
 
 
 def _run(arguments: list[str]) -> int:
@@ -56,7 +63,7 @@ def _run(arguments: list[str]) -> int:
     for name, text in VERBS.items():
         parser = verbs.add_parser(name, help=text, add_help=arguments[:1] == [name])
         if arguments[:1] == [name]:
-            with quitting(f"vidseg {name}"):
+            with quitting(f"vidseg {name}", VERB_SIGNALS):
                 module = import_module(f"vidseg_ros.cli.{name.replace('-', '_')}")
                 common = import_module("vidseg_ros.cli.common")
             parser.description = f"{text[0].upper()}{text[1:]}."

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Thread
 
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.files import distinct
@@ -17,6 +22,8 @@ from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.job import run_input
 
 ATTEMPTS = 3  # for an input whose worker dies
+SPAWN = multiprocessing.get_context("spawn")
+STOPPED = signal.SIGUSR1  # within a worker; comes from nobody else
 
 
 @dataclass(frozen=True)
@@ -49,26 +56,43 @@ def run_here(jobs: Sequence[Job], progress: Callable[[], None]) -> Iterator[tupl
 
 
 def run_over_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, str]]:
-    """Do up to ``workers`` at a time, each in a process of its own."""
+    """Do up to ``workers`` at a time, each in a process of its own; an interrupt of this process interrupts them."""
+    stop = SPAWN.Event()
     with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(_in_process, job): job for job in jobs}
+        futures = {pool.submit(_in_process, job, stop): job for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)  # the processes are interrupted, too
+        except (KeyboardInterrupt, GeneratorExit):
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _in_process(job: Job) -> str:
+def _in_process(job: Job, stop: Event) -> str:
     """Do a job in a new process; one that dies (out of memory, killed) is done again, from where it stood."""
     for _ in range(ATTEMPTS):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        with ProcessPoolExecutor(1, SPAWN, _obey, (stop,)) as pool:
             try:
                 return pool.submit(job.run).result()
             except BrokenProcessPool:
                 continue
     return f"the process for '{job.path}' died {ATTEMPTS} times; is there enough memory?"
+
+
+def _obey(stop: Event) -> None:
+    """Let this process be interrupted by ``stop`` alone: signals often come to all processes of a group at once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(STOPPED, signal.default_int_handler)
+    Thread(target=_interrupt_at, args=(stop,), daemon=True).start()
+
+
+def _interrupt_at(stop: Event) -> None:
+    stop.wait()
+    interrupt_main(STOPPED)
 
 
 def run_over_machines(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, str]]:
@@ -80,8 +104,11 @@ def run_over_machines(jobs: Sequence[Job], address: str) -> Iterator[tuple[Job, 
         raise UserError("--ray needs Ray; install it with: pip install 'vidseg_ros[ray]'")
     import ray  # noqa: PLC0415 - optional
 
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
+        with suppress(ValueError):  # not in the main thread, where nothing was changed
+            signal.signal(signal.SIGTERM, terminated)  # Ray would end the process at once, without a report
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at '{address}' ({error}); start one with 'ray start --head'"

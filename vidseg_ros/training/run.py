@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vidseg_ros.errors import UserError
+from vidseg_ros.errors import UserError, describe
 from vidseg_ros.files import require_writable, write_atomic
 from vidseg_ros.schema import from_dict
 from vidseg_ros.training.config import TrainConfig
@@ -20,11 +22,40 @@ from vidseg_ros.training.config import TrainConfig
 STATE = "state.ckpt"
 BEST = "best.safetensors"
 DONE = "done.safetensors"
+GO_ON = "go on with --resume"
+OF_WORKERS, TERMINATED = "DataLoader worker", "killed by signal: Terminated"  # in what PyTorch says
 
 
 def is_first_process() -> bool:
     """Tell whether this process writes: the only one, or rank 0 of torchrun."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say how to go on where training is interrupted, whatever Lightning and PyTorch make of it.
+
+    Lightning ends the process by SystemExit. What draws clips may be killed; SIGTERM often comes to all processes.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise KeyboardInterrupt(GO_ON) from error
+    except (ConnectionError, EOFError) as error:
+        raise _lost(error) from error
+    except RuntimeError as error:
+        if TERMINATED in str(error):
+            raise KeyboardInterrupt(GO_ON) from error
+        if OF_WORKERS in str(error):
+            raise _lost(error) from error
+        raise
+
+
+def _lost(error: Exception) -> UserError:
+    return UserError(
+        f"a process that draws clips has ended ({describe(error)}); {GO_ON}, and with fewer --workers "
+        "where memory is short"
+    )
 
 
 class RunFolder:

@@ -29,7 +29,7 @@ from vidseg_ros.training.callbacks import KeepBest, Progress, Say
 from vidseg_ros.training.config import TrainConfig, phase_network
 from vidseg_ros.training.loading import StepSampler, clips_of, loader
 from vidseg_ros.training.module import SegmentationModule
-from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, is_first_process
+from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, interruptible, is_first_process
 from vidseg_ros.training.teaching import Ensemble
 from vidseg_ros.training.transfer import transfer
 
@@ -65,6 +65,7 @@ class TrainingRun:
     say: Say
 
 
+@interruptible()
 def train(
     config: TrainConfig, output: Path, start: Checkpoint | None, hardware: Hardware, say: Say, resume: bool = False
 ) -> Checkpoint:
@@ -72,7 +73,7 @@ def train(
 
     ``start`` gives the first weights where they fit; ``say`` gets lines of progress. Under torchrun, every process
     calls this and takes its share of each batch. Raises UserError for bad data or configuration, and where the loss
-    is not finite.
+    is not finite; KeyboardInterrupt where it is interrupted, which keeps the state.
     """
     require_writable(output)
     labels = find_label_set(config.labels)
