@@ -25,7 +25,7 @@ from vidseg_ros.networks.positions import AUXILIARY, HEAD, Watch
 from vidseg_ros.training.arithmetic import memory_format
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.divergence import DivergenceWatch, check_every
-from vidseg_ros.training.optimization import make_optimizer, pace, parameter_groups
+from vidseg_ros.training.optimization import make_optimizer, pace, parameter_groups, require_own_state
 from vidseg_ros.training.sequences import flow_along, last_only, there_and_back
 from vidseg_ros.training.teaching import Ensemble
 
@@ -49,6 +49,7 @@ class SegmentationModule(LightningModule):
         self.network, self.labels, self.config, self.phase = network, labels, config, phase
         self.objective = Objective(config.loss, weights)
         self.teacher, self.watch = teacher, DivergenceWatch(phase.trainable)
+        self.begun = False  # behind what a resumed run takes up
         self.head = None
         if phase.trainable == "encoder":
             self.head = nn.Conv2d(network.features_channels, len(labels), 1)
@@ -67,6 +68,8 @@ class SegmentationModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Train at the rate of the configuration, but keep the statistics of batch norms that must not learn."""
+        for optimizer in self.trainer.optimizers:
+            require_own_state(optimizer)
         self._set_rates()
         if self.teacher is not None:
             self.teacher.to(self.device)
@@ -74,6 +77,7 @@ class SegmentationModule(LightningModule):
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d) and (self.phase.freeze_norm or not module.weight.requires_grad):
                 module.eval()
+        self.begun = True
 
     def _set_rates(self) -> None:
         """Take the learning rate of the configuration, where that of a resumed run was another one."""
@@ -168,7 +172,12 @@ class SegmentationModule(LightningModule):
         self.watch.check()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the kind of optimiser that this device wants, whatever kind saved the state."""
+        """Go on with the kind of optimiser that this device wants, whatever kind saved the state.
+
+        Raises ValueError where that has none: Lightning would go on with a new one.
+        """
+        if not len(checkpoint["optimizer_states"]) == len(checkpoint["lr_schedulers"]) == 1:
+            raise ValueError("it is not of one optimizer and its schedule")
         for optimizer in checkpoint["optimizer_states"]:
             for group in optimizer["param_groups"]:
                 group["fused"] = self._skips_by_itself or None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -55,3 +56,12 @@ def make_optimizer(config: TrainConfig, phase: PhaseConfig, groups: list[dict[st
     if config.optimizer == "sgd":
         return SGD(rated, rate, config.momentum, weight_decay=config.weight_decay, fused=fused or None)
     return AdamW(rated, rate, phase.betas, weight_decay=config.weight_decay, fused=fused or None)
+
+
+def require_own_state(optimizer: Optimizer) -> None:
+    """Raise ValueError where an optimiser was given the state of another one, which PyTorch lets pass."""
+    if not all(optimizer.defaults.keys() <= group.keys() for group in optimizer.param_groups):
+        raise ValueError("it is of another optimizer")
+    for parameter, held in optimizer.state.items():
+        if any(value.dim() and value.shape != parameter.shape for value in held.values() if torch.is_tensor(value)):
+            raise ValueError("it is of other parameters")

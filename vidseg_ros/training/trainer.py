@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.data.datasets import open_dataset
 from vidseg_ros.data.mixture import class_frequency
 from vidseg_ros.data.stored import StoredFrame, sequences
@@ -29,7 +30,17 @@ from vidseg_ros.training.callbacks import KeepBest, Progress, Say
 from vidseg_ros.training.config import TrainConfig, phase_network
 from vidseg_ros.training.loading import StepSampler, clips_of, loader
 from vidseg_ros.training.module import SegmentationModule
-from vidseg_ros.training.run import BEST, DONE, STATE, RunFolder, WholeFiles, interruptible, is_first_process
+from vidseg_ros.training.run import (
+    BEST,
+    DONE,
+    STATE,
+    RunFolder,
+    WholeFiles,
+    interruptible,
+    is_first_process,
+    load_result,
+    unusable,
+)
 from vidseg_ros.training.teaching import Ensemble
 from vidseg_ros.training.transfer import transfer
 
@@ -92,7 +103,7 @@ def train(
                 if number == 0 and left and is_first_process():
                     say(f"{len(left)} tensors of the weights do not fit and are left out: {_some(left)}")
             _run_phase(job, number, network)
-        start = load_checkpoint(done)
+        start = load_result(done, phase_network(config.network, phase))
     assert start is not None, "a configuration has at least one phase"
     about = {"training": asdict(config), "metrics": start.about["metrics"], "steps": start.about["step"]}
     result = Checkpoint(start.network, labels, about)
@@ -140,18 +151,26 @@ def _run_phase(job: TrainingRun, number: int, network: StreamingNetwork) -> None
     clips = loader(dataset, sampler, hardware.workers, hardware.device != "cpu")
     rounds = -(-len(module.validation) // trainer.world_size)  # as many in each process, or they wait for each other
     judged = range(trainer.global_rank, rounds * trainer.world_size, trainer.world_size) if rounds else None
-    state = folder / STATE
-    try:
-        trainer.fit(module, clips, judged, ckpt_path=str(state) if state.is_file() else None)
-    except UserError as error:
-        raise _plain(error) from error
+    _fit(trainer, module, clips, judged, folder / STATE)
     if judged and phase.steps % min(config.validate_every, phase.steps):
         trainer.validate(module, judged, verbose=False)
     if trainer.is_global_zero:
         best = folder / BEST
         last = replace(module.snapshot(), about={"step": phase.steps, "metrics": {}})
-        (load_checkpoint(best) if best.is_file() else last).save(folder / DONE)
+        (load_result(best, network.config) if best.is_file() else last).save(folder / DONE)
     trainer.strategy.barrier()
+
+
+def _fit(trainer: Trainer, module: SegmentationModule, clips: Any, judged: range | None, state: Path) -> None:
+    """Train, from the ``state`` of a killed run where there is one. Raises UserError, also where that does not fit."""
+    try:
+        trainer.fit(module, clips, judged, ckpt_path=str(state) if state.is_file() else None)
+    except UserError as error:
+        raise _plain(error) from error
+    except Exception as error:
+        if module.begun or not state.is_file():
+            raise
+        raise unusable(state, error, "remove it to train its phase anew") from error
 
 
 def _plain(error: UserError) -> UserError:
