@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vidseg_ros.closed_loop import (
     drive_by_labels,
     street,
 )
-from vidseg_ros.engines import open_model
+from vidseg_ros.engines import Engine, open_model
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.files import write_atomic
 from vidseg_ros.simulation.street_world import StreetWorldConfig
@@ -110,19 +111,22 @@ def source(run: Run) -> LabelSource:
         return TrueLabels()
     if run.part == "curves":
         return FlickeringLabels(run.seed, float(amount)) if kind == "flicker" else TrueLabels(float(amount))
-    checkpoint, config = FOREIGN.get(run.labels, CHECKPOINT), EngineConfig(device="cpu", threads=1)
-    if run.labels in MEMORIES:
-        family, memory, hysteresis = MEMORIES[run.labels]
+    return NetworkLabels(engine_of(run.labels))
+
+
+@cache  # to open one takes as long as a drive
+def engine_of(labels: str) -> Engine:
+    """The network of some labels."""
+    checkpoint, config = FOREIGN.get(labels, CHECKPOINT), EngineConfig(device="cpu", threads=1)
+    if labels in MEMORIES:
+        family, memory, hysteresis = MEMORIES[labels]
         checkpoint, config = str(trained(family)), replace(config, memory=memory, hysteresis=hysteresis)
-    return NetworkLabels(open_model(checkpoint, config, print))
+    return open_model(checkpoint, config, print)
 
 
 def drive(run: Run) -> dict[str, Any]:
     """Figures of a drive."""
-    by = source(run)
-    figures = drive_by_labels(by, run.seconds, run.world)
-    if isinstance(by, NetworkLabels):
-        by.engine.close()
+    figures = drive_by_labels(source(run), run.seconds, run.world)
     figures.pop("per_class")
     return asdict(run) | figures
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.drive_figures import Run, source
-from vidseg_ros.closed_loop import Ids, LabelSource, NetworkLabels, drive_by_labels
+from vidseg_ros.closed_loop import Ids, LabelSource, drive_by_labels
 from vidseg_ros.io.frame import resize
 from vidseg_ros.io.pictures import Film, blend
 from vidseg_ros.simulation.street_world import WorldFrame
@@ -58,12 +58,8 @@ class Filmed:
 def drive(labels: str, title: str) -> list[Picture]:
     """The pictures of one drive."""
     run = Run("film", labels, SEED, CONDITION, seconds=SECONDS)
-    by = source(run)
-    if not isinstance(by, NetworkLabels):
-        raise TypeError(f"{labels} are no labels of a network")
-    filmed = Filmed(by, title)
+    filmed = Filmed(source(run), title)
     drive_by_labels(filmed, run.seconds, run.world)
-    by.engine.close()
     return filmed.pictures
 
 
