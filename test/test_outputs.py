@@ -69,6 +69,8 @@ def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, caps
     other, config = tmp_path / "other.safetensors", tmp_path / "config.yaml"
     flow = tmp_path / "flow.onnx"
     flow.write_bytes(checkpoint_file.read_bytes())
+    weights = tmp_path / "net.bin"
+    weights.write_bytes(checkpoint_file.read_bytes())
     other.write_bytes(checkpoint_file.read_bytes())
     config.write_text("network: {}\n")
     commands = {
@@ -84,6 +86,9 @@ def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, caps
         ("replay", "x", "--checkpoint", other, "--compare", config, "--output", "o", "--json", config): "is an input",
         ("replay", "x", "--checkpoint", other, "--labels", config, "--output", "o", "--json", config): "is an input",
         ("demo", "--input", config, "--json", config): "config.yaml' is an input",
+        ("export", weights, tmp_path / "net.xml", "--format", "openvino"): "net.bin' is an input",
+        ("evaluate", tmp_path / "net.xml", "nowhere", "--json", weights): "net.bin' is an input",
+        ("benchmark", "--engines", f"torch,{flow}", "--json", flow): "flow.onnx' is an input",
         ("import-weights", other, other): "is an input and would be overwritten; name another file",
         ("train", config, config): "config.yaml' is an input",
         ("train", config, other, "--weights", other): "other.safetensors' is an input",
@@ -99,5 +104,5 @@ def test_no_file_is_overwritten_that_is_an_input(checkpoint_file, tmp_path, caps
         assert main(list(map(str, command))) == 2, command
         error = capsys.readouterr().err
         assert text in error and error.count("\n") == 1, error
-        assert checkpoint_file.read_bytes() == other.read_bytes() == flow.read_bytes() == whole
+        assert checkpoint_file.read_bytes() == other.read_bytes() == flow.read_bytes() == weights.read_bytes() == whole
         assert config.read_text() == "network: {}\n"

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from vidseg_ros.checkpoints.checkpoint import DEFAULT_CHECKPOINT, MEMORIES, find_checkpoint
 from vidseg_ros.engines.config import ENGINES, EngineConfig
-from vidseg_ros.engines.registry import PRECISIONS
+from vidseg_ros.engines.registry import PRECISIONS, parts_of
 from vidseg_ros.errors import UserError
 from vidseg_ros.files import require_other, require_writable, write_atomic
 from vidseg_ros.flow.estimator import AUTO, DIS, PRESETS
@@ -82,7 +82,8 @@ def require_other_outputs(options: Namespace) -> None:
     for output in OUTPUTS:
         others = [value for option, value in vars(options).items() if option != output]
         if isinstance(path := getattr(options, output, None), Path) and not path.is_dir():
-            require_other(path, _files(others))
+            for file in parts_of(path):
+                require_other(file, _files(others))
 
 
 def _files(value: object) -> Iterator[Path]:
@@ -91,7 +92,8 @@ def _files(value: object) -> Iterator[Path]:
         for item in value:
             yield from _files(item)
     elif value and isinstance(value, str | Path):
-        yield from (Path(value), find_checkpoint(value))
+        for name in {str(value), *str(value).split(",")}:  # engines of a benchmark stand between commas
+            yield from (*parts_of(Path(name)), find_checkpoint(name))
 
 
 def require_writable_json(path: Path | None) -> None:

@@ -65,3 +65,12 @@ def engine_of_file(path: str | Path) -> str | None:
     """
     runners = (name for name, runtime in RUNTIMES.items() if runtime.runner and runtime.suffix == Path(path).suffix)
     return next(runners, None)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files of a model: the weights of an .xml are in the .bin beside it.
+
+    >>> [str(file) for file in parts_of(Path("network.xml"))]
+    ['network.xml', 'network.bin']
+    """
+    return [path, path.with_suffix(".bin")] if path.suffix == RUNTIMES["openvino"].suffix else [path]
