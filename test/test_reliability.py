@@ -39,11 +39,37 @@ def test_a_fault_holds_where_all_its_cases_pass():
     cases = [ElementTree.fromstring(CASE.format(name=name, result=result)) for name, result in results.items()]
     found = [(reliability.place(case), reliability.held(case)) for case in cases]
     file = "test/ros/test_faults.py"
-    held = {name: reliability.all_held(f"{file}::{name}", found) for name in ("test_a", "test_b", "test_c", "test_d")}
-    assert held == {"test_a": False, "test_b": False, "test_c": False, "test_d": False}
-    assert not reliability.all_held(file, found)
+    outcomes = {
+        name: reliability.outcome(f"{file}::{name}", found) for name in ("test_a", "test_b", "test_c", "test_d")
+    }
+    no = {"held": False}
+    assert outcomes == {"test_a": no, "test_b": no | {"skipped": 1, "ran": 0}, "test_c": no, "test_d": no}
     passed, _, skipped, _ = found
-    assert reliability.all_held(file, [passed, skipped]) and not reliability.all_held(file, [skipped])
+    partly = reliability.outcome(file, [passed, skipped])
+    assert partly == {"held": True, "skipped": 1, "ran": 1}
+    words = [reliability.in_the_page(fault) for fault in (no, outcomes["test_b"], partly)]
+    assert words == ["**no**", "**skipped here**", "yes (1 cases skipped here)"]
+
+
+def test_noise_is_no_growth_but_growth_is(pytestconfig):
+    run = known(pytestconfig)["soak"]["runs"][0]
+    for samples, grows in (([4, 4, 4, 9, 3, 8, 4, 9, 5, 9], False), ([4, 4, *range(5, 13)], True)):
+        run["latency_ms_over_time"] = samples
+        run["slope_per_1000"]["latency_ms_over_time"] = reliability.slope(samples, run["frames"]["sent"])
+        assert run["slope_per_1000"]["latency_ms_over_time"] > reliability.MOST_GROWTH["latency_ms_over_time"]
+        assert bool(reliability.grown(run)) == grows
+    run["frames"]["sent"] = reliability.LEAST_FRAMES - 1
+    assert not reliability.grown(run)
+
+
+def test_a_part_alone_is_judged_too():
+    assert reliability.breaches({"fuzz": {"cases": 30_000, "uncaught": 1}}) == [
+        "1 cases of the fuzz ended in an exception"
+    ]
+    assert "atheris is not installed" in reliability.breaches({"bytes": {}})[0]
+    assert "skipped here" in "".join(reliability.by_bytes({}))
+    skipped = {"name": "x", "held": False, "skipped": 2, "ran": 0}
+    assert reliability.breaches({"faults": [skipped]}) == ["x: skipped here"]
 
 
 def known(pytestconfig):
@@ -59,7 +85,7 @@ def test_what_was_found_holds(pytestconfig):
     [
         (("fuzz", "uncaught"), 2, "2 cases of the fuzz ended in an exception"),
         (("fuzz", "cases"), 19_999, "the fuzz drew 19999 cases, fewer than 20000"),
-        (("bytes", "bags"), False, "the reader of bags ended in an exception"),
+        (("bytes", "bags"), False, "the reader of bags did not hold"),
         (("soak", "unaccounted"), 1, "1 frames of the soak are unaccounted for"),
         (("soak", "runs", 1, "slope_per_1000", "threads"), 0.5, "threads grew by 0.5 in 1,000 frames of 640x480"),
         (("soak", "runs", 0, "slope_per_1000", "rss_mb"), 1.0, "rss_mb grew by 1.0 in 1,000 frames of 64x48"),
