@@ -9,7 +9,7 @@ import pytest
 from vidseg_ros.io.frame import nanoseconds
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.replay.online_evaluator import MARK, OnlineEvaluator
-from vidseg_ros.replay.run import RESULT
+from vidseg_ros.replay.sealed import RESULT
 
 COUNTS = {"rejected": 0, "unmatched": 2, "unanswered": 1}
 

@@ -171,7 +171,7 @@ def test_interrupt_leaves_a_valid_bag_and_a_partial_report(number, code, drive, 
 
 def until_begun(process, *folders):
     """Wait until all ``folders`` have labels."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     for journal in (folder / ".work/a/labels.journal" for folder in folders):
         while not (journal.exists() and journal.stat().st_size > 0):
             assert time.monotonic() < deadline and process.poll() is None

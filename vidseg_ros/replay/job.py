@@ -18,7 +18,8 @@ from vidseg_ros.errors import UserError
 from vidseg_ros.files import write_atomic
 from vidseg_ros.io.recordings import Recording, open_recordings
 from vidseg_ros.replay.config import ReplayConfig
-from vidseg_ros.replay.run import RESULT, WORK, Run
+from vidseg_ros.replay.run import WORK, Run
+from vidseg_ros.replay.sealed import RESULT, read_result
 from vidseg_ros.stream import FrameStream
 
 MARK = "fingerprint"
@@ -60,14 +61,14 @@ def run_input(path: Path, folder: Path, config: ReplayConfig, progress: Callable
 
 
 def is_done(folder: Path, fingerprint: str) -> bool:
-    """Tell whether ``folder`` holds the whole result of the work that ``fingerprint`` describes."""
-    result = folder / RESULT
-    return _belongs(folder, fingerprint) and result.is_file() and bool(json.loads(result.read_text())["complete"])
+    """Tell whether ``folder`` holds the whole and undamaged result of the work that ``fingerprint`` describes."""
+    result = read_result(folder) if _belongs(folder, fingerprint) else None
+    return result is not None and bool(result["complete"])
 
 
 def _belongs(folder: Path, fingerprint: str) -> bool:
     mark = folder / WORK / MARK
-    return mark.is_file() and mark.read_text() == fingerprint
+    return mark.is_file() and mark.read_bytes() == fingerprint.encode()
 
 
 def _forget(folder: Path, fingerprints: Mapping[Path, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from vidseg_ros.io.frame import Frame
 from vidseg_ros.stream import FrameStream, StreamConfig
 
 SNAPSHOT_EVERY = 50  # frames between two states of the network from which a run can go on
-HEAD = struct.Struct("<IIIIId")  # size and checksum of the body, its share of reason, height, width, milliseconds
+HEAD = struct.Struct("<II")  # size and checksum of what follows
+ABOUT = struct.Struct("<IIId")  # size of the reason, height, width, milliseconds; the reason and the labels follow
 FILE, STATE = "labels.journal", "state.safetensors"
 
 
@@ -36,8 +37,19 @@ class Entry:
     def pack(self) -> bytes:
         """The entry as bytes that tell whether they are whole."""
         reason = self.reset.encode()
-        body = reason + zlib.compress(np.ascontiguousarray(self.labels).tobytes(), 1)
-        return HEAD.pack(len(body), zlib.crc32(body), len(reason), *self.labels.shape, self.model_ms) + body
+        labels = zlib.compress(np.ascontiguousarray(self.labels).tobytes(), 1)
+        body = ABOUT.pack(len(reason), *self.labels.shape, self.model_ms) + reason + labels
+        return HEAD.pack(len(body), zlib.crc32(body)) + body
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Entry:
+        """The entry of which ``body`` is what ``pack`` put behind the head. Raises ValueError where it is none."""
+        try:
+            length, height, width, model_ms = ABOUT.unpack_from(body)
+            reason, labels = body[ABOUT.size :][:length], zlib.decompress(body[ABOUT.size + length :])
+        except (struct.error, zlib.error) as error:
+            raise ValueError(f"no entry of a journal ({error})") from error
+        return cls(np.frombuffer(labels, np.uint8).reshape(height, width).copy(), reason.decode(), model_ms)
 
 
 class Journal:
@@ -88,15 +100,15 @@ class Journal:
         if not (self._path / FILE).exists():
             return
         with (self._path / FILE).open("rb") as file:
+            left = (self._path / FILE).stat().st_size
             while len(head := file.read(HEAD.size)) == HEAD.size:
-                size, checksum, reason, height, width, model_ms = HEAD.unpack(head)
-                body = file.read(size)
-                if len(body) < size or zlib.crc32(body) != checksum:
+                size, checksum = HEAD.unpack(head)
+                left -= HEAD.size + size
+                if left < 0 or zlib.crc32(body := file.read(size)) != checksum:
                     return
                 try:
-                    labels = np.frombuffer(zlib.decompress(body[reason:]), np.uint8).reshape(height, width).copy()
-                    entry = Entry(labels, body[:reason].decode(), model_ms)
-                except (zlib.error, ValueError):  # the head is damaged
+                    entry = Entry.unpack(body)
+                except ValueError:  # zeros, which a crash of the machine leaves: their checksum is 0
                     return
                 yield file.tell(), entry
 
@@ -104,6 +116,7 @@ class Journal:
         arrays = all(isinstance(part, np.ndarray) for part in state or [])
         tensors = {f"{i:04}": torch.as_tensor(part).cpu().contiguous() for i, part in enumerate(state or [])}
         about = {"count": str(self._count), "kind": "numpy" if arrays else "torch"}
+        about["checksum"] = _checksum(about, tensors)
         write_atomic(self._path / STATE, save(tensors, about))
 
     def _load_state(self) -> int:
@@ -111,12 +124,18 @@ class Journal:
         try:
             with safe_open(self._path / STATE, framework="pt") as file:  # type: ignore[no-untyped-call]
                 about = file.metadata()
-                parts = [file.get_tensor(name) for name in sorted(file.keys())]
+                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            if about["checksum"] != _checksum(about, tensors):
+                return 0
             arrays, count = about["kind"] == "numpy", int(about["count"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # not there, or damaged
             return 0
-        self.state = [part.numpy() for part in parts] if arrays else tuple(parts)
+        self.state = [part.numpy() for part in tensors.values()] if arrays else tuple(tensors.values())
         return count
+
+
+def _checksum(about: Mapping[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    return str(zlib.crc32(f"{about['count']} {about['kind']}".encode(), zlib.crc32(save(tensors))))
 
 
 class JournaledStream:

@@ -16,7 +16,8 @@ from vidseg_ros.evaluation.counts import FIGURES, LOWER_IS_BETTER, Counts, figur
 from vidseg_ros.evaluation.scores import VideoScores, by_class, meanings
 from vidseg_ros.files import write_atomic
 from vidseg_ros.replay.charts import bar_chart, line_chart
-from vidseg_ros.replay.run import LATENCY, MARKS
+from vidseg_ros.replay.run import MARKS
+from vidseg_ros.replay.sealed import LATENCY
 from vidseg_ros.replay.summary import Recorded, Summary
 
 TIMES = "latency.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,7 +16,6 @@ from vidseg_ros.engines import Engine
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.evaluation.recording_evaluator import RecordingEvaluator
 from vidseg_ros.evaluation.worst_frames import SegmentedFrame
-from vidseg_ros.files import write_atomic
 from vidseg_ros.flow.estimator import one_thread
 from vidseg_ros.flow.motion import Motion
 from vidseg_ros.io.frame import Frame
@@ -28,9 +26,10 @@ from vidseg_ros.replay.config import ReplayConfig
 from vidseg_ros.replay.ground_truth import Reading, open_truth
 from vidseg_ros.replay.journal import Entry, JournaledStream
 from vidseg_ros.replay.outputs import Outputs
+from vidseg_ros.replay.sealed import LATENCY, RESULT, write_sealed
 from vidseg_ros.stream import Segmentation
 
-WORK, RESULT, LATENCY = ".work", "result.json", "latency.json"
+WORK = ".work"
 MARKS = ("a", "b")  # of the two checkpoints
 REMEMBERED_TIMES = 100_000  # frames
 Times = deque[float]
@@ -177,8 +176,8 @@ def write_result(
     """
     latency = {name: {mark: percentiles(of) for mark, of in by_mark.items()} for name, by_mark in times.items()}
     result = {**about, "courses": {mark: evaluator.finish(folder, mark) for mark, evaluator in evaluators.items()}}
-    write_atomic(folder / LATENCY, (json.dumps(latency, indent=2) + "\n").encode())
-    write_atomic(folder / RESULT, json.dumps(result).encode())
+    write_sealed(folder / LATENCY, latency)
+    write_sealed(folder / RESULT, result)
 
 
 def percentiles(times: Collection[float]) -> dict[str, float | None]:

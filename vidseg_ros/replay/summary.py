@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from vidseg_ros.evaluation.counts import Counts, from_json, report_of, total
 from vidseg_ros.evaluation.scores import meanings
 from vidseg_ros.files import distinct
 from vidseg_ros.labels import LabelSet
-from vidseg_ros.replay.run import LATENCY, MARKS, RESULT
+from vidseg_ros.replay.run import MARKS
+from vidseg_ros.replay.sealed import LATENCY, RESULT, read_result, read_sealed
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,12 @@ class Recorded:
 
 
 def read_results(folder: Path, labels: LabelSet) -> list[Recorded]:
-    """Read the results below the folder of one input; those of no frame are left out."""
+    """Read the results below the folder of one input; those of no frame, and damaged ones, are left out."""
     found = []
     for file in sorted(folder.rglob(RESULT)):
-        result = json.loads(file.read_text())
+        result = read_result(file.parent)
+        if result is None:  # of a run that was interrupted before it came to do this anew
+            continue
         blocks = {
             mark: [from_json(counts, labels) for counts in evaluated["blocks"]]
             for mark, evaluated in result["courses"].items()
@@ -103,8 +105,8 @@ class Summary:
     def latency(self) -> dict[str, Any]:
         """Content of latency.json: percentiles (ms) by recording, checkpoint and what they are the time of."""
         names = distinct([recorded.name for recorded in self.recordings])
-        files = [recorded.folder / LATENCY for recorded in self.recordings]
-        measured = {name: json.loads(file.read_text()) for name, file in zip(names, files, strict=True)}
+        times = [read_sealed(recorded.folder / LATENCY) or {} for recorded in self.recordings]
+        measured = dict(zip(names, times, strict=True))
         return {
             recording: {
                 checkpoint: {name: by_mark[mark] for name, by_mark in times.items()}
