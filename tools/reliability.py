@@ -67,7 +67,8 @@ FAULTS = {
     "SIGINT during a replay": "test/replay/test_replay.py::test_interrupt_leaves_a_valid_bag_and_a_partial_report",
     "SIGKILL of a replay": "test/replay/test_broken.py::test_a_killed_process_is_taken_up_again",
     "SIGKILL of a worker of a replay": "test/replay/test_many.py::test_processes_give_the_same_bytes_and_survive_death",
-    "SIGKILL of a recording": "test/io/test_bags.py::test_a_cut_mcap_file_is_read_up_to_the_cut",
+    "SIGKILL of a recording":
+        "test/replay/test_killed_recording.py::test_a_killed_recording_is_refused_or_read_up_to_the_cut",
     "SIGKILL amid a phase of training":
         "test/training/test_processes.py::test_a_killed_run_goes_on_as_if_nothing_had_happened",
     "a disk that fills while a bag is written": "test/io/test_bags.py::test_a_full_disk_leaves_a_readable_bag",
