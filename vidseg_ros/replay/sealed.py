@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidseg_ros.files import write_atomic
+from vidseg_ros.schema import parse_json
 
 RESULT, LATENCY = "result.json", "latency.json"
 SEAL = "sha256"  # key of the checksum
@@ -22,9 +23,9 @@ def write_sealed(file: Path, values: Mapping[str, Any]) -> None:
 def read_sealed(file: Path) -> dict[str, Any] | None:
     """What ``write_sealed`` wrote; None where that is not there, or it or a picture that it names is damaged."""
     try:
-        values: dict[str, Any] = json.loads(file.read_bytes())
+        values: dict[str, Any] = parse_json(file.read_bytes())
         return values if values.pop(SEAL) == _seal(file.parent, values) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

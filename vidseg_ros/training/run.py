@@ -20,7 +20,7 @@ from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.errors import UserError, describe
 from vidseg_ros.files import require_writable, write_atomic
 from vidseg_ros.networks.config import NetworkConfig
-from vidseg_ros.schema import from_dict
+from vidseg_ros.schema import from_dict, parse_json
 from vidseg_ros.training.config import TrainConfig
 
 STATE = "state.ckpt"
@@ -95,8 +95,8 @@ class RunFolder:
 def _described(path: Path) -> TrainConfig:
     """The configuration of a run. Raises UserError where the file is damaged or cannot be read."""
     try:
-        return from_dict(TrainConfig, json.loads(path.read_text()))
-    except (UserError, OSError, ValueError, RecursionError, OverflowError) as error:
+        return from_dict(TrainConfig, parse_json(path.read_text()))
+    except (UserError, OSError, ValueError, OverflowError) as error:
         raise unusable(path, error, "remove it to go on with the config that you give") from error
 
 
