@@ -7,13 +7,17 @@ import random
 import pytest
 import torch
 
-from test.conftest import tiny_network
+from test.conftest import SIZE, tiny_network
 from test.test_security import DUMPS, Canary
 from test.training.conftest import toy_config
 from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.cli.main import main
+from vidseg_ros.data.config import SourceConfig
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID
+from vidseg_ros.losses.config import LossConfig
+from vidseg_ros.networks.config import InputConfig
+from vidseg_ros.networks.pspnet import PSPNetConfig
 from vidseg_ros.schema import load_yaml
 from vidseg_ros.training.config import PhaseConfig, TrainConfig
 from vidseg_ros.training.module import SegmentationModule
@@ -213,3 +217,33 @@ def test_a_state_of_another_phase_is_one_line(dataset, tmp_path):
     second.unlink()
     train(config, output, None, Hardware(), lambda line: None, resume=True)
     assert load_checkpoint(output).about["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"network": PSPNetConfig(input=InputConfig(SIZE), backbone="mobilenetv2")},  # has dropout
+        {"optimizer": "sgd", "ema_decay": 0.9, "validation": "toy", "validate_every": 2, "monitor": ""},
+        {"data": (SourceConfig("toy"), SourceConfig("toy", stills=False)), "loss": LossConfig(lambda_temporal=1)},
+    ],
+    ids=["dropout", "mean and validation", "mixture"],
+)
+def test_a_resumed_run_gives_the_same_weights_to_the_bit(settings, dataset, tmp_path, monkeypatch):
+    config = toy_config(PhaseConfig(6, 2, 2, 1e-3, burn_in=2), save_minutes=1e-9, **settings)
+    whole = train(config, tmp_path / "whole.safetensors", None, Hardware(), lambda line: None)
+    output, stops = tmp_path / "x.safetensors", [1, 3, 4]
+
+    def interrupt(module, *_):
+        if module.global_step in stops:
+            stops.remove(module.global_step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SegmentationModule, "on_train_batch_start", interrupt)
+    for number in range(3):
+        with pytest.raises(KeyboardInterrupt, match="go on with --resume"):
+            train(config, output, None, Hardware(), lambda line: None, resume=number > 0)
+        torch.rand(number + 1)  # whatever the process did between
+    resumed = train(config, output, None, Hardware(), lambda line: None, resume=True)
+    assert resumed.about == whole.about
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], tensor), name

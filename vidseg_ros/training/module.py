@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -91,7 +92,12 @@ class SegmentationModule(LightningModule):
                 group["initial_lr"], group["lr"] = base, base * share
 
     def training_step(self, clips: tuple[Tensor, ...], index: int) -> Tensor:
-        """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss."""
+        """Take clips (N, T, ...) as ``ClipDataset`` has them and return the loss.
+
+        What is random in it (dropout) depends on the seed, the step and the process alone, as the clips do.
+        """
+        key = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank))
+        torch.manual_seed(int(key.generate_state(1)[0]))
         frames, *rest = (part.transpose(0, 1) for part in clips)
         if memory_format(self.device.type, self.config.precision) is torch.contiguous_format:
             frames = frames.contiguous()  # files have channels last, and a network keeps that
