@@ -81,7 +81,9 @@ def test_ray_gives_the_same_bytes_and_survives_death(bags, config, tmp_path):
     pytest.importorskip("ray")
     list(run_here(plan(bags, tmp_path / "here", config), lambda: None))
     jobs = [DyingJob(job.path, job.folder, job.config) for job in plan(bags, tmp_path / "there", config)]
+    before = signal.getsignal(signal.SIGTERM)
     found = outcome(run_over_machines(jobs, "local"))
+    assert signal.getsignal(signal.SIGTERM) == before, "the handler of Ray ends a process at once"
     assert (found["one"], found["three"]) == ("", "")
     assert "cannot read bag" in found["two"]
     assert written(tmp_path / "here") == without_marks(tmp_path / "there")
