@@ -50,7 +50,7 @@ CONDITIONS = {  # weather, and the deviation of the exposure from frame to frame
     "dusk": ("dusk", None),
     "rain": ("rain", None),
 }
-FAST_CONDITIONS = ["clear", "exposure flicker"]  # that are driven at 15 Hz, too
+FAST_CONDITIONS = ["clear"]  # that are driven at 15 Hz, too
 FAMILIES = {  # which of drive_networks.FAMILIES, and the memory of the engine
     "single frame": ("single frame", "off"),
     "temporal loss": ("temporal loss", "off"),

@@ -20,7 +20,7 @@ from vidseg_ros.simulation.street_world import WorldFrame
 
 FILM = Path(__file__).resolve().parents[1] / "docs" / "driving_film.mp4"
 SHOWN = {"single frame": "single frame", "flow memory + hysteresis": "flow memory and hysteresis"}
-SEED, CONDITION, SECONDS, SIZE = 103, "exposure flicker", 8.0, (320, 240)
+SEED, CONDITION, SECONDS, SIZE = 103, "exposure flicker", 5.0, (320, 240)
 CAPTION = ((6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 
 Picture = NDArray[np.uint8]
