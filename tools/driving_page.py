@@ -200,7 +200,8 @@ def _draw_bars(axes: Any, study: Sequence[Drive], column: str) -> None:
 
 def _legend(axes: Any) -> None:
     """Name what is drawn, above all of it."""
-    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    rows = len(axes.get_legend_handles_labels()[0]) / 2
+    axes.set_ylim(0, (1.1 + 0.1 * rows) * axes.get_ylim()[1])
     axes.legend(fontsize=8, ncols=2, loc="upper center")
 
 
