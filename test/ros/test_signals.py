@@ -16,7 +16,7 @@ from test.ros.test_start_and_stop import NODES, begin, ended
 from vidseg_ros.ros.conversions import nanoseconds, to_image
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-ROUNDS = 2  # of each signal
+ROUNDS = 1  # of each signal
 MOST_ANSWERS = 20  # before a signal
 PERIOD = 0.02  # seconds between two images of a camera
 START = 60.0  # seconds until all nodes must have answered; their process ends them then
