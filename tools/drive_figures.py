@@ -4,7 +4,7 @@
     python -m tools.drive_figures page          # docs/driving.md and driving.png from drive_figures.json
 
 Each drive stands alone in build/driving, so that one that was interrupted costs no more than itself; so do the networks
-of the study, which ``tools.drive_networks`` trains. One core takes about three hours. Held-out streets: the networks
+of the study, which ``tools.drive_networks`` trains. One core takes about four hours. Held-out streets: the networks
 drew theirs by lot from 2**31, the driver was set on seeds 0 to 41.
 """
 
@@ -61,7 +61,7 @@ FAMILIES = {  # which of drive_networks.FAMILIES, and the memory of the engine
 MEMORIES = {  # the same, and the hysteresis in logits
     name + words: (*family, hysteresis)
     for name, family in FAMILIES.items()
-    for words, hysteresis in (("", 0.0), (" + hysteresis", 0.5))
+    for words, hysteresis in (("", 0.0), (driving_page.HYSTERESIS, 0.5))
 }
 FOREIGN = {"single frame, CamVid only": "espnet_camvid", "ConvLSTM, CamVid only": "espnet_l1b_camvid"}
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)

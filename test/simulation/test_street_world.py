@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vidseg_ros.errors import UserError
 from vidseg_ros.labels import CAMVID, IGNORE
-from vidseg_ros.simulation import rasterizer
+from vidseg_ros.simulation import rasterizer, textures
 from vidseg_ros.simulation.street_world import Pose, StreetWorld, StreetWorldConfig, WorldFrame
 
 SMALL = StreetWorldConfig(width=160, height=120)
@@ -219,6 +219,10 @@ def test_what_reaches_behind_the_camera_is_cut_off_at_the_nearest_distance() -> 
     np.testing.assert_allclose(places, expected, atol=1 / 16)
     (nothing,) = rasterizer._clipped(square - [[[0.0]], [[0.0]], [[5.0]]], camera)
     assert len(nothing) == 0
+
+
+def test_rows_of_all_patterns_fit_into_the_16_bits_of_a_place() -> None:
+    assert len(textures.Texture) * textures.LEVELS * textures.SIZE <= 2**15
 
 
 def test_patterns_laid_straight_inside_a_run_are_where_perspective_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
