@@ -201,8 +201,12 @@ def test_rendering_takes_frames_in_turn():
         def rgb(self):
             asked.append(self.index)
 
-    assert rendering.seconds(SimpleNamespace(frame=Frame), 40) >= 0
+    assert rendering.pace(SimpleNamespace(frame=Frame), 40) > 0
     assert asked == list(range(40, 40 + rendering.FRAMES))
+
+
+def test_processes_render_at_once():
+    assert rendering.together(2, (16, 16)) > 0
 
 
 def test_a_long_bag_repeats_without_a_jump():

@@ -142,6 +142,12 @@ def spread(runs: Sequence[Figures], key: str) -> str:
     return f"{mean:.2f} ± {furthest:.2f}" if len(values) > 1 else f"{mean:.2f}"
 
 
+def rendered(size: str, frames_per_second: Mapping[str, int]) -> str:
+    """How fast the street world renders, by the number of processes."""
+    alone, both = frames_per_second.values()
+    return f"{alone} frames of {size} a second in one process, {both} in two at once"
+
+
 TABLES = {
     "positions": experiment(["single", "single, same clips", "L1b 3x3", *comparisons.RUNS]),
     "cell_only": experiment(
@@ -253,7 +259,7 @@ def write(figures: Figures, experiments: Figures) -> None:
         "verdict": replays["camvid"]["verdict"],
         "report_kb": str(replays["camvid"]["report_kb"]),
         "long_replay": long_replay(replays),
-        "rendering": "{frames_per_second} frames of {size} a second".format(**json.loads(RENDERING.read_text())),
+        "rendering": rendered(**json.loads(RENDERING.read_text())),
         **speed.tables(),
         **networks.tables(),
         **memories.tables(),
