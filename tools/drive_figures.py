@@ -10,6 +10,7 @@ drew theirs by lot from 2**31, the driver was set on seeds 0 to 41.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -50,12 +51,14 @@ CONDITIONS = {  # weather, and the deviation of the exposure from frame to frame
     "dusk": ("dusk", None),
     "rain": ("rain", None),
 }
-FAST_CONDITIONS = ["clear"]  # that are driven at 15 Hz, too
+RATES = (8.0, 15.0)  # frames a second
 FAMILIES = {  # which of drive_networks.FAMILIES, and the memory of the engine
     "single frame": ("single frame", "off"),
     "temporal loss": ("temporal loss", "off"),
     "ConvLSTM": ("ConvLSTM", "auto"),
+    "ConvLSTM" + driving_page.OFF: ("ConvLSTM", "off"),
     "STGRU": ("STGRU", "auto"),
+    "STGRU" + driving_page.OFF: ("STGRU", "off"),
     "flow memory": ("single frame", "flow"),
 }
 MEMORIES = {  # the same, and the hysteresis in logits
@@ -94,15 +97,14 @@ class Run:
 
 
 def runs() -> Iterator[Run]:
-    """All drives; those of the study a condition after the other, so that what is measured so far is paired."""
+    """All drives; those of the study a street after the other, so that what is measured so far is paired."""
     yield from (Run("streets", labels, seed, seconds=LONG) for labels in ("truth", CHECKPOINT) for seed in SEEDS)
     yield from (Run("curves", f"flicker {share}", seed) for seed in CURVE_SEEDS for share in SHARES)
     yield from (Run("curves", f"delay {delay}", seed) for seed in CURVE_SEEDS for delay in DELAYS)
     yield from (Run("sealed", CHECKPOINT, seed, seconds=LONG) for seed in SEALED)
     yield from (Run("foreign", labels, seed) for seed in FEW_SEEDS for labels in FOREIGN)
-    for fps, seeds, conditions in ((8.0, SEEDS, list(CONDITIONS)), (15.0, FEW_SEEDS, FAST_CONDITIONS)):
-        for condition in conditions:
-            yield from (Run("study", labels, seed, condition, fps) for seed in seeds for labels in MEMORIES)
+    for fps, seed, condition, labels in itertools.product(RATES, SEEDS, CONDITIONS, MEMORIES):
+        yield Run("study", labels, seed, condition, fps)
 
 
 def source(run: Run) -> LabelSource:

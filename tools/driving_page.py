@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE, PAGE, CHART = DOCS / "driving.in.md", DOCS / "driving.md", DOCS / "driving.png"
 DRAWS, BOUNDS = 2000, (2.5, 97.5)
-HYSTERESIS = " + hysteresis"  # in the names of labels
+HYSTERESIS, OFF = " + hysteresis", ", memory off"  # in the names of labels
 FEW = 5  # streets below which nothing is certain
 Drive = Mapping[str, Any]
 Key = tuple[str, float]  # condition and frames a second
@@ -93,19 +93,25 @@ def conditions(study: Sequence[Drive]) -> str:
     return lines(["condition", "labels", "without a fault", *COLUMNS], rows, texts=2)
 
 
-def comparisons(study: Sequence[Drive]) -> dict[str, str]:
-    """Labels, and what they are compared with, so that one thing changes: the first ones, at the same hysteresis."""
+def comparisons(study: Sequence[Drive]) -> list[tuple[str, str]]:
+    """Labels, and what they are compared with, so that one thing changes.
+
+    That is the first ones at the same hysteresis, and the same network with its memory off.
+    """
     first, *others = dict.fromkeys(drive["labels"] for drive in study)
-    return {
-        name: first + HYSTERESIS if name.endswith(HYSTERESIS) and name != first + HYSTERESIS else first
-        for name in others
-    }
+    pairs = []
+    for name in others:
+        family, hysteresis, _ = name.partition(HYSTERESIS)
+        pairs.append((name, first + hysteresis if family != first else first))
+        if (off := family + OFF + hysteresis) in others:
+            pairs.append((name, off))
+    return pairs
 
 
 def gains(study: Sequence[Drive]) -> str:
     """What each memory changes, over all streets and conditions, with intervals over streets."""
     rows: list[list[str]] = []
-    for name, reference in comparisons(study).items():
+    for name, reference in comparisons(study):
         cells = []
         for take, form in COLUMNS.values():
             differences = _differences(study, take, reference, name)
@@ -123,8 +129,8 @@ def verdict(study: Sequence[Drive]) -> str:
     said = []
     for column, (take, _) in COLUMNS.items():
         bounds = {
-            name: interval(_differences(study, take, reference, name))[1:]
-            for name, reference in comparisons(study).items()
+            _against(name, reference): interval(_differences(study, take, reference, name))[1:]
+            for name, reference in comparisons(study)
         }
         for sign, word in ((1, "higher"), (-1, "lower")):
             names = [name for name, (low, high) in bounds.items() if min(sign * low, sign * high) > 0]
@@ -132,6 +138,11 @@ def verdict(study: Sequence[Drive]) -> str:
                 said.append(f"{column.split(',', 1)[0]} is surely {word} with {', '.join(names)}")
     unsure = "No figure tells them from the single frame: on these streets consistency does not pay at the wheel."
     return f"Each against what it is compared with: {'; '.join(said)}. Nothing else is certain." if said else unsure
+
+
+def _against(name: str, reference: str) -> str:
+    """``name``, and that it is compared with its own network where it is."""
+    return f"{name} (than with its memory off)" if OFF in reference else name
 
 
 def _differences(study: Sequence[Drive], take: Callable[[Drive], float], first: str, name: str) -> list[float]:
