@@ -129,8 +129,8 @@ MORE_TEMPORAL: Config = {"lambda_temporal": 5.0}
 SF, PF, MF = ({f"lambda_{name}": 0.1} for name in ("sf", "pf", "mf"))
 TEACHER: Config = {"names": ["fddwnet_camvid"], "scales": [2.0]}
 SMALL: Config = {"name": "espnet", "decoder_channels": 20, "input": INPUT | {"size": [480, 360]}}
-IMAGENET: Config = {"size": [480, 360], "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
-MOBILE: Config = {"name": "pspnet", "backbone": "mobilenetv2", "input": IMAGENET}
+IMAGENET: Config = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+MOBILE: Config = {"name": "pspnet", "backbone": "mobilenetv2", "input": IMAGENET | {"size": [240, 180]}}
 
 
 def etc(network: Config, start: str | None, *losses: Config) -> Experiment:
@@ -163,7 +163,7 @@ ETC: dict[str, Experiment] = {
     **students("ESPNet at 240x180", ESPNET, "espnet_camvid"),
     **{
         name: run
-        for name, run in students("MobileNetV2-PSP", MOBILE, None).items()
+        for name, run in students("MobileNetV2-PSP at 240x180", MOBILE, None).items()
         if name.partition(": ")[2] in MOBILE_ROWS
     },
 }

@@ -73,7 +73,7 @@ def run(name: str, hardware: Hardware) -> Config:
 def judge(checkpoint: Checkpoint, device: str, memory: str = "auto") -> Config:
     """Figures of a checkpoint on CamVid val."""
     engine = TorchEngine(checkpoint, EngineConfig("torch", device, memory=memory))
-    return evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)))
+    return evaluate(engine, sequences(open_dataset(VAL, checkpoint.labels)), temporal=True)
 
 
 def known() -> Config:
