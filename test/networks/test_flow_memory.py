@@ -26,8 +26,28 @@ def test_the_first_frame_has_no_past():
 def test_what_is_kept_falls_with_the_difference_of_the_pictures(difference):
     memory = FlowMemory(1, 1, PLAIN)
     old, new = torch.full((1, 1, 4, 6), 8.0), torch.zeros(1, 1, 4, 6)
-    kept, _ = memory(new, picture(100 + difference), torch.zeros(1, 2, 4, 6), (old, picture(100, channels=1)))
+    seen, seen_before = picture(100), picture(100, channels=1)
+    seen[..., :3] += difference  # one half brighter, the other darker: in the mean as before
+    seen[..., 3:] -= difference
+    kept, _ = memory(new, seen, torch.zeros(1, 2, 4, 6), (old, seen_before))
     torch.testing.assert_close(kept, old * 0.5 * math.exp(-0.1 * difference))
+
+
+@pytest.mark.parametrize(("exposure", "left"), [(0.5, 0), (0.8, 0), (2.0, 0), (2.2, 20), (0.25, 25)])
+def test_exposure_is_no_change(exposure, left):
+    """Up to a factor of two; from there on, what is left counts."""
+    memory, old = FlowMemory(1, 1, PLAIN), torch.full((2, 1, 4, 6), 8.0)
+    before = torch.stack([picture(100, channels=1)[0], picture(7, channels=1)[0]])
+    seen = torch.stack([picture(100 * exposure)[0], picture(7)[0]])  # each frame of a batch by itself
+    kept, _ = memory(torch.zeros_like(old), seen, torch.zeros(2, 2, 4, 6), (old, before))
+    expected = 4 * torch.exp(torch.tensor([-0.1 * left, 0.0])).view(2, 1, 1, 1).expand_as(old)
+    torch.testing.assert_close(kept, expected)
+
+
+def test_a_black_picture_is_compared_as_it_is():
+    memory, old = FlowMemory(1, 1, PLAIN), torch.full((1, 1, 4, 6), 8.0)
+    kept, _ = memory(torch.zeros_like(old), picture(50), torch.zeros(1, 2, 4, 6), (old, picture(0, channels=1)))
+    torch.testing.assert_close(kept, old * 0.5 * math.exp(-0.1 * 50))
 
 
 def test_the_past_moves_with_the_flow_and_what_comes_into_the_picture_has_none():

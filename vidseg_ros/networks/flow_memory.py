@@ -13,12 +13,17 @@ from vidseg_ros.networks.memory import State
 from vidseg_ros.networks.propagation import NEVER
 from vidseg_ros.schema import require_finite, require_positive
 
+MOST_EXPOSED = 2.0  # times as bright, or as dark, as the frame before a picture is believed to be
+UNEXPOSED = 0.8  # share of the difference of two pictures of which less has to be left for it to be their exposure
 REACH = 2  # pixels around an edge of the motion at which the flow is uncertain, too
 
 
 @dataclass(frozen=True)
 class FlowMemoryConfig:
-    """How much of the past is kept: gain * exp(-decay * difference of the pictures, 0..255 - tearing(flow) / tear)."""
+    """How much of the past is kept: gain * exp(-decay * difference of the pictures, 0..255 - tearing(flow) / tear).
+
+    Another exposure of the camera is no difference.
+    """
 
     gain: float = 0.8
     decay: float = 0.07
@@ -35,7 +40,7 @@ class Recalled:
     """The past at the places of today's pixels.
 
     past: (N, C, h, w). keep: the share of it that is kept, (N, 1, h, w). difference: of the grey
-    pictures, absolute, 0..255 (N, 1, h, w). picture: today's at this size, grey, float32 (N, 1, h, w).
+    pictures, but for their exposure, 0..255 (N, 1, h, w). picture: today's at this size, grey, float32 (N, 1, h, w).
     """
 
     past: Tensor
@@ -78,7 +83,7 @@ class FlowMemory(torch.nn.Module):
         picture = reduce_picture(frames, self.scale)
         moved = warp(torch.cat([posterior.float(), before.float()], 1), flow)
         past = self._sharpened(moved[:, : self.channels])
-        difference = (picture - moved[:, self.channels :]).abs()
+        difference = differing(picture, moved[:, self.channels :])
         doubt = self.config.decay * difference + tearing(flow) / self.config.tear
         keep = self.config.gain * torch.exp(-doubt) * inside(flow)
         return Recalled(past, keep, difference, picture)
@@ -86,6 +91,25 @@ class FlowMemory(torch.nn.Module):
     def _sharpened(self, x: Tensor) -> Tensor:
         smooth = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         return x + self.config.sharpening * (x - smooth)
+
+
+def differing(picture: Tensor, before: Tensor) -> Tensor:
+    """How far two pictures (N, 1, h, w) are apart, pixel by pixel.
+
+    Cameras set their exposure from frame to frame, which changes nothing that is seen: where that is most of what
+    differs, ``before`` counts as bright in the mean as ``picture``.
+    """
+    plain, alike = (picture - before).abs(), (picture - _exposed_as(picture, before)).abs()
+    return torch.where(_mean(alike) < UNEXPOSED * _mean(plain), alike, plain)
+
+
+def _exposed_as(picture: Tensor, other: Tensor) -> Tensor:
+    ratio = _mean(picture) / _mean(other).clamp_min(1.0)
+    return other * ratio.clamp(1 / MOST_EXPOSED, MOST_EXPOSED)
+
+
+def _mean(picture: Tensor) -> Tensor:
+    return picture.mean((-2, -1), keepdim=True)
 
 
 def tearing(flow: Tensor) -> Tensor:
