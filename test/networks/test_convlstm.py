@@ -124,7 +124,6 @@ def test_a_cell_can_begin_as_what_it_replaces(convolution):
     x, state = torch.randn(1, 6, 9, 11), None
     static, errors = functional.conv2d(x, weight), []
     with torch.no_grad():
-        cell.peephole.zero_()
         for gate in range(3):
             cell.gates.of_gate(gate).zero_()
         for _ in range(5):

@@ -166,6 +166,7 @@ class ConvLSTM(Memory):
         candidate[:, : taps.shape[1], window, window] = taps * (1 - keep) / (write * read)
         for gate in range(GATES - 1):
             self.gates.of_gate(gate).mul_(CALM)
+        self.peephole.zero_()  # they would open and shut the gates by the size of what is remembered
         self.activation.weight.fill_(1.0)
 
     @property
