@@ -29,6 +29,7 @@ class AugmentationConfig:
     blur: float = 0.15  # share of the clips that are blurred
     shadows: float = 0.3  # share of the clips with a shadow that moves
     occluders: float = 0.3  # share of the clips in which something from another still passes
+    disturbed: float = 0.0  # share of the frames that are noisy, wrongly exposed, blurred or covered (disturbances.py)
 
     def __post_init__(self) -> None:
         require_positive(**{"augmentation.zoom_range": max(self.zoom_range)})

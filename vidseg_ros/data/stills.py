@@ -10,6 +10,7 @@ import numpy as np
 from vidseg_ros.data.camera_motion import camera_path, path_flow, still_camera, warp_image, warp_labels
 from vidseg_ros.data.clip import Clip
 from vidseg_ros.data.config import AugmentationConfig
+from vidseg_ros.data.disturbances import disturb
 from vidseg_ros.data.occluders import Occluder, pass_through
 from vidseg_ros.data.photometric import change_light
 from vidseg_ros.flow.estimator import FlowEstimator
@@ -64,7 +65,8 @@ def view_of_clip(
 
 
 def _finish(clip: Clip, rng: np.random.Generator, augmentation: AugmentationConfig, occluder: Occluder | None) -> Clip:
-    """Let the occluder pass and change the light."""
+    """Let the occluder pass, change the light and disturb the camera."""
     if occluder is not None:
         pass_through(clip, occluder, rng)
-    return replace(clip, frames=change_light(clip.frames, rng, augmentation))
+    frames = change_light(clip.frames, rng, augmentation)
+    return replace(clip, frames=disturb(frames, rng, augmentation.disturbed) if augmentation.disturbed else frames)
