@@ -12,10 +12,12 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from test.io.making import image, write_bag
 from tools import (
     comparisons,
+    disturbances,
     drive_figures,
     drive_film,
     drive_networks,
@@ -26,6 +28,7 @@ from tools import (
     memories,
     networks,
     plots,
+    remembering,
     rendering,
     replay_figures,
     speed,
@@ -33,7 +36,11 @@ from tools import (
     tables,
 )
 from vidseg_ros import closed_loop
+from vidseg_ros.data.stored import StoredFrame
 from vidseg_ros.labels import IGNORE
+from vidseg_ros.networks.config import CellConfig
+from vidseg_ros.networks.convlstm import ConvLSTM
+from vidseg_ros.networks.memory import Static
 
 
 def test_each_writes_beside_the_documents(pytestconfig):
@@ -173,6 +180,51 @@ def test_the_quality_of_checkpoints_is_a_table_and_the_gain_of_a_memory_a_line()
         "| memory off | 96.00 |",
         "| memory on | 97.00 |",
     ]
+
+
+def test_bad_frames_come_in_turn_and_always_alike(tmp_path):
+    picture = np.random.default_rng(0).integers(20, 200, (40, 60, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "frame.png"), picture)
+    frames = [StoredFrame(tmp_path / "frame.png", None, "s", 0, np.empty(0, np.uint8))] * 8
+    clean = frames[0].read().frames
+    for kind, every in disturbances.EVERY.items():
+        changed = {n for n, f in enumerate(disturbances.bad(frames, kind)) if (f.read().frames != clean).any()}
+        turns = set(range(every - 1, 8, every))
+        assert changed <= turns
+        assert len(turns - changed) < 2  # an exposure may be drawn that changes nothing
+        once, again = (disturbances.bad(frames, kind)[3].read().frames for _ in range(2))
+        np.testing.assert_array_equal(once, again)
+    assert (disturbances.bad(frames, disturbances.CLEAN)[7].read().frames == clean).all()
+
+
+def test_a_memory_is_judged_by_the_inconsistency_it_cuts():
+    off, on = ({"miou": 50.0, "acc": 60.0, "cons": cons, "consw": 1.0, "forget": 0.25} for cons in (96.0, 97.0))
+    lines = disturbances.compare({"a, blur, off": off, "a, blur, flow": on}).splitlines()
+    assert lines[2:] == [
+        "| a | blur | off | 50.00 | 60.00 | 96.00 | 1.00 |  |",
+        "| a | blur | flow | 50.00 | 60.00 | 97.00 | 1.00 | 25 % |",
+    ]
+    kinds = (disturbances.CLEAN, *disturbances.EVERY)
+    figures = {f"cell; {kind}; {memory}": report for kind in kinds for memory, report in (("off", off), ("auto", on))}
+    shown = remembering.forgetting(figures).splitlines()[2]
+    assert shown == "| cell | 0.25 |" + " 50.0 / 96.00 → 50.0 / 97.00 (25 %) |" * len(kinds)
+
+
+@pytest.mark.parametrize("keep", [0.27, 0.5])
+def test_a_cell_that_was_never_trained_averages(keep):
+    torch.manual_seed(0)
+    cell, weight = ConvLSTM(3, 3, CellConfig("L1b", kernel=3, state_size=(4, 5))), torch.randn(3, 3, 1, 1)
+    cell.init_from_convolution(Static(weight, input_size=0.5, output_size=2.0))
+    remembering.make_constant(cell, keep)
+    first, second = torch.randn(2, 1, 3, 4, 5)
+    gates = []
+    cell.register_forward_pre_hook(lambda cell, given: gates.extend(remembering.forget(cell, *given)))
+    with torch.no_grad():
+        _, state = cell(first)
+        h, _ = cell(second, state)
+    now, then = (torch.nn.functional.conv2d(x, weight) for x in (second, first))
+    torch.testing.assert_close(h, (1 - keep) * (now + keep * then))
+    assert gates == pytest.approx([keep])
 
 
 def test_seeds_give_a_mean_and_the_furthest_from_it():

@@ -41,9 +41,15 @@ def video(steps: int, rate: float, **phase: Any) -> list[Config]:
     return [{"trainable": "all", "steps": steps, "learning_rate": rate} | clips | phase]
 
 
-def still(**phase: Any) -> Experiment:
+def still(more: Config | None = None, **phase: Any) -> Experiment:
     """A run of ESPNet without memory."""
-    return {"network": ESPNET, "phases": single(STEPS, RATE, freeze_norm=True, **phase), "data": CAMVID}, "start"
+    config = {"network": ESPNET, "phases": single(STEPS, RATE, freeze_norm=True, **phase), "data": CAMVID}
+    return config | (more or {}), "start"
+
+
+def clips(**augmentation: Any) -> Config:
+    """Clips that are drawn in another way."""
+    return {"augmentation": CALM["augmentation"] | augmentation}
 
 
 def espnet(
@@ -51,6 +57,7 @@ def espnet(
     loss: Config | None = None,
     init_from_convolution: bool = True,
     trainable: str = "all",
+    more: Config | None = None,
     **cell: Any,
 ) -> Experiment:
     """A run of ESPNet with a ConvLSTM."""
@@ -59,7 +66,7 @@ def espnet(
     cell = {"position": "L1b", "kernel": 3, "state_size": [23, 30]} | cell
     phases = video(STEPS, CELL_RATE if trainable == "cell" else RATE, trainable=trainable)
     config: Config = {"network": ESPNET | {"cell": cell}, "phases": phases, "data": data}
-    return config | {"init_from_convolution": init_from_convolution, "loss": loss or {}}, "start"
+    return config | {"init_from_convolution": init_from_convolution, "loss": loss or {}} | (more or {}), "start"
 
 
 STEPS, RATE, CELL_RATE = 280, 2e-4, 1e-3
@@ -75,6 +82,16 @@ SEEDED: dict[str, Experiment] = {
     "cell only, absolute": espnet(trainable="cell", loss={"difference": "absolute"}),
 }
 """The main rows, once a seed."""
+
+BAD, AT_REST = clips(disturbed=0.3), clips(zoom_speed=0.0, shift_speed=0.0, roll_speed=0.0)
+REMEMBERING: dict[str, Experiment] = {
+    "single, same clips, bad frames": still(BAD, clip_length=4, batch=2),
+    "L1b 3x3, bad frames": espnet(more=BAD),
+    "L1b 3x3, camera at rest": espnet(more=AT_REST),
+    "L1b 3x3, warped": espnet(more={"memory_flow": "exact"}, warped=True),
+    "L1b 3x3, warped, bad frames": espnet(more=BAD | {"memory_flow": "exact"}, warped=True),
+}
+"""Why a ConvLSTM forgets, and where it does not: beside "L1b 3x3"."""
 
 RUNS: dict[str, Experiment] = {
     "L1a 11x11": espnet(position="L1a", kernel=11, state_size=[180, 240]),
@@ -171,12 +188,19 @@ ETC: dict[str, Experiment] = {
 GRFP_STEPS = 200
 
 
-def along(trainable: str, rate: float, loss: Config | None = None, supervise: str = "all", **parts: Any) -> Experiment:
+def along(
+    trainable: str,
+    rate: float,
+    loss: Config | None = None,
+    supervise: str = "all",
+    more: Config | None = None,
+    **parts: Any,
+) -> Experiment:
     """A run of ESPNet on clips of five frames, with what remembers in ``parts``; the flow is that of the stream."""
     clips: Config = {"clip_length": 5, "batch": 4, "freeze_norm": True, "betas": [0.95, 0.99], "supervise": supervise}
     phase = {"trainable": trainable, "steps": GRFP_STEPS, "learning_rate": rate} | clips
     shared = {"data": CAMVID, "memory_flow": "estimated", "loss": {"weight_power": 0.25} | (loss or {})}
-    return {"network": SMALL | parts, "phases": [phase], **shared}, "espnet_camvid"
+    return {"network": SMALL | parts, "phases": [phase], **shared, **(more or {})}, "espnet_camvid"
 
 
 CELL: Config = {"position": "L1b", "kernel": 5, "state_size": [45, 60]}
@@ -188,6 +212,7 @@ GRFP: dict[str, Experiment] = {
     "STGRU, refined": along("all", 1e-4, supervise="last", propagation={"name": "stgru"}),
     "learned gate": along("propagation", 1e-3, propagation={"name": "gated_flow"}),
     "learned gate, lambda 50": along("propagation", 1e-3, {"lambda_incons": 50.0}, propagation={"name": "gated_flow"}),
+    "learned gate, bad frames": along("propagation", 1e-3, more=BAD, propagation={"name": "gated_flow"}),
     "learned gate, refined": along("all", 1e-4, propagation={"name": "gated_flow"}),
     "ConvLSTM": along("all", 1e-4, cell=CELL),
     "ConvLSTM, warped": along("all", 1e-4, cell=CELL | {"warped": True}),
@@ -200,6 +225,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "start": ({"network": ESPNET, "phases": single(500, 1e-3), "data": CAMVID}, OFFICIAL),
     "SSNet start": ({"network": SSNET, "phases": single(500, 2e-3), "data": CAMVID}, None),
     **seeded(SEEDED),
+    **REMEMBERING,
     **RUNS,
     **ETC,
     **GRFP,

@@ -24,7 +24,7 @@ from vidseg_ros.evaluation.counts import FIGURES as REPLAYED
 if __name__ == "__main__":  # as ``python tools/figures.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools import comparisons, memories, networks, plots, speed, stability
+from tools import comparisons, disturbances, memories, networks, plots, remembering, speed, stability
 from tools.networks import QUALITY
 from tools.rendering import RENDERING
 from tools.tables import table
@@ -263,6 +263,8 @@ def write(figures: Figures, experiments: Figures) -> None:
         **speed.tables(),
         **networks.tables(),
         **memories.tables(),
+        **disturbances.tables(),
+        **remembering.tables(),
     }.items():
         text = text.replace(f"{{{{{key}}}}}", value)
     (DOCS / "results.md").write_text(text)

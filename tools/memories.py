@@ -126,12 +126,16 @@ def rows(figures: Figures, names: dict[str, str]) -> list[list[str]]:
     ]
 
 
+def cut_by(off: Figures, on: Figures) -> float:
+    """Percent of the inconsistency that a memory takes away."""
+    return float(100 * (1 - (100 - on["cons"]) / (100 - off["cons"])))
+
+
 def gain(off: Figures, on: Figures) -> str:
     """In a line, what a memory brings over the same network without it."""
-    cut = 100 * (1 - (100 - on["cons"]) / (100 - off["cons"]))
     pole = on["per_class"]["pole"] - off["per_class"]["pole"]
     return (
-        f"inconsistency {100 - off['cons']:.2f} -> {100 - on['cons']:.2f} (cut by {cut:.0f} %), "
+        f"inconsistency {100 - off['cons']:.2f} -> {100 - on['cons']:.2f} (cut by {cut_by(off, on):.0f} %), "
         f"mIoU {on['miou'] - off['miou']:+.2f}, ConsW {on['consw'] - off['consw']:+.2f}, poles {pole:+.1f}"
     )
 
