@@ -51,20 +51,23 @@ CONDITIONS = {  # weather, and the deviation of the exposure from frame to frame
     "dusk": ("dusk", None),
     "rain": ("rain", None),
 }
-RATES = (8.0, 15.0)  # frames a second
+FAST_CONDITIONS = ["clear"]  # that are driven at 15 Hz, too
 FAMILIES = {  # which of drive_networks.FAMILIES, and the memory of the engine
     "single frame": ("single frame", "off"),
     "temporal loss": ("temporal loss", "off"),
     "ConvLSTM": ("ConvLSTM", "auto"),
-    "ConvLSTM" + driving_page.OFF: ("ConvLSTM", "off"),
     "STGRU": ("STGRU", "auto"),
-    "STGRU" + driving_page.OFF: ("STGRU", "off"),
     "flow memory": ("single frame", "flow"),
 }
 MEMORIES = {  # the same, and the hysteresis in logits
     name + words: (*family, hysteresis)
     for name, family in FAMILIES.items()
     for words, hysteresis in (("", 0.0), (driving_page.HYSTERESIS, 0.5))
+}
+TOLD_APART = {  # the memory from the training: the same networks, with their memory and without
+    name + words: (name, memory, 0.0)
+    for name in ("ConvLSTM", "STGRU")
+    for words, memory in ((driving_page.OFF, "off"), ("", "auto"))
 }
 FOREIGN = {"single frame, CamVid only": "espnet_camvid", "ConvLSTM, CamVid only": "espnet_l1b_camvid"}
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -97,14 +100,17 @@ class Run:
 
 
 def runs() -> Iterator[Run]:
-    """All drives; those of the study a street after the other, so that what is measured so far is paired."""
+    """All drives; those of the study a condition after the other, so that what is measured so far is paired."""
     yield from (Run("streets", labels, seed, seconds=LONG) for labels in ("truth", CHECKPOINT) for seed in SEEDS)
     yield from (Run("curves", f"flicker {share}", seed) for seed in CURVE_SEEDS for share in SHARES)
     yield from (Run("curves", f"delay {delay}", seed) for seed in CURVE_SEEDS for delay in DELAYS)
     yield from (Run("sealed", CHECKPOINT, seed, seconds=LONG) for seed in SEALED)
     yield from (Run("foreign", labels, seed) for seed in FEW_SEEDS for labels in FOREIGN)
-    for fps, seed, condition, labels in itertools.product(RATES, SEEDS, CONDITIONS, MEMORIES):
-        yield Run("study", labels, seed, condition, fps)
+    for fps, seeds, conditions in ((8.0, SEEDS, list(CONDITIONS)), (15.0, FEW_SEEDS, FAST_CONDITIONS)):
+        for condition in conditions:
+            yield from (Run("study", labels, seed, condition, fps) for seed in seeds for labels in MEMORIES)
+    for condition, seed, labels in itertools.product(CONDITIONS, SEEDS, TOLD_APART):
+        yield Run("memory", labels, seed, condition)
 
 
 def source(run: Run) -> LabelSource:
@@ -121,8 +127,8 @@ def source(run: Run) -> LabelSource:
 def engine_of(labels: str) -> Engine:
     """The network of some labels."""
     checkpoint, config = FOREIGN.get(labels, CHECKPOINT), EngineConfig(device="cpu", threads=1)
-    if labels in MEMORIES:
-        family, memory, hysteresis = MEMORIES[labels]
+    if families := MEMORIES.get(labels) or TOLD_APART.get(labels):
+        family, memory, hysteresis = families
         checkpoint, config = str(trained(family)), replace(config, memory=memory, hysteresis=hysteresis)
     return open_model(checkpoint, config, print)
 

@@ -96,16 +96,15 @@ def conditions(study: Sequence[Drive]) -> str:
 def comparisons(study: Sequence[Drive]) -> list[tuple[str, str]]:
     """Labels, and what they are compared with, so that one thing changes.
 
-    That is the first ones at the same hysteresis, and the same network with its memory off.
+    That is the same network with its memory off where it was driven, or else the first ones at the same hysteresis.
     """
-    first, *others = dict.fromkeys(drive["labels"] for drive in study)
-    pairs = []
-    for name in others:
-        family, hysteresis, _ = name.partition(HYSTERESIS)
-        pairs.append((name, first + hysteresis if family != first else first))
-        if (off := family + OFF + hysteresis) in others:
-            pairs.append((name, off))
-    return pairs
+    first, *others = names = list(dict.fromkeys(drive["labels"] for drive in study))
+    if OFF in first:
+        return [(name, name + OFF) for name in names if name + OFF in names]
+    return [
+        (name, first + HYSTERESIS if name.endswith(HYSTERESIS) and name != first + HYSTERESIS else first)
+        for name in others
+    ]
 
 
 def gains(study: Sequence[Drive]) -> str:
@@ -129,8 +128,7 @@ def verdict(study: Sequence[Drive]) -> str:
     said = []
     for column, (take, _) in COLUMNS.items():
         bounds = {
-            _against(name, reference): interval(_differences(study, take, reference, name))[1:]
-            for name, reference in comparisons(study)
+            name: interval(_differences(study, take, reference, name))[1:] for name, reference in comparisons(study)
         }
         for sign, word in ((1, "higher"), (-1, "lower")):
             names = [name for name, (low, high) in bounds.items() if min(sign * low, sign * high) > 0]
@@ -138,11 +136,6 @@ def verdict(study: Sequence[Drive]) -> str:
                 said.append(f"{column.split(',', 1)[0]} is surely {word} with {', '.join(names)}")
     unsure = "No figure tells them from the single frame: on these streets consistency does not pay at the wheel."
     return f"Each against what it is compared with: {'; '.join(said)}. Nothing else is certain." if said else unsure
-
-
-def _against(name: str, reference: str) -> str:
-    """``name``, and that it is compared with its own network where it is."""
-    return f"{name} (than with its memory off)" if OFF in reference else name
 
 
 def _differences(study: Sequence[Drive], take: Callable[[Drive], float], first: str, name: str) -> list[float]:
@@ -219,6 +212,7 @@ def _legend(axes: Any) -> None:
 def write(drives: Sequence[Drive]) -> None:
     """Fill the template, and draw the chart."""
     study = paired(select(drives, part="study"))
+    told_apart = paired(select(drives, part="memory"))
     at_8_hz, at_15_hz = select(study, fps=8.0), select(study, fps=15.0)
     parts = {
         "streets": streets(drives, "streets"),
@@ -227,6 +221,7 @@ def write(drives: Sequence[Drive]) -> None:
         "conditions": conditions(study),
         "gains": gains(at_8_hz),
         "gains at 15 Hz": gains(at_15_hz),
+        "told apart": gains(told_apart) if told_apart else "not measured yet",
         "flicker": curves(drives, "flicker", "share of blocks wrong"),
         "delay": curves(drives, "delay", "delay, s"),
         "verdict": verdict(at_8_hz),
