@@ -35,6 +35,7 @@ MEMORIES = DOCS / "memories.json"
 VAL = "camvid/val"
 HYSTERESES = (0, 0.5)
 STRIDES = (1, 2, 4)
+PLAIN = (SHIPPED[0], DEFAULT_CHECKPOINT)  # networks without a memory of their own
 LONGEST = 5  # frames, as in GRFP's table 2
 NEVER_TORN = 1e9  # of ``FlowMemoryConfig.tear``
 GATES = (
@@ -93,12 +94,12 @@ def gates(out: Path) -> Figures:
 def both_ways(out: Path) -> Figures:
     """Figures of the memory along the flow, forward and backward through the video."""
     ways = ("--bidirectional", "--engine", "torch", "--hysteresis", 0, "--no-temporal")
-    return {name: evaluate(name, "--memory", "flow", *ways, out=out) for name in SHIPPED[:1]}
+    return {name: evaluate(name, "--memory", "flow", *ways, out=out) for name in PLAIN}
 
 
 def window(out: Path) -> Figures:
     """Figures by network where the memory along the flow begins afresh, so many frames before each that is judged."""
-    return {f"{name}, {count}": _windowed(name, count) for name in SHIPPED[:1] for count in range(1, LONGEST + 1)}
+    return {f"{name}, {count}": _windowed(name, count) for name in PLAIN for count in range(1, LONGEST + 1)}
 
 
 def _windowed(name: str, count: int) -> Figures:
