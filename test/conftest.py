@@ -4,8 +4,6 @@ import signal
 import tempfile
 from pathlib import Path
 
-from vidseg_ros.networks.espnet import ESPNetConfig
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads stall beside other processes
 
 import pytest
@@ -17,6 +15,7 @@ from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 from vidseg_ros.networks import build
 from vidseg_ros.networks.config import CellConfig, InputConfig
+from vidseg_ros.networks.espnet import ESPNetConfig
 
 # Talk to nobody but this run: its own domain, this machine only. Child processes inherit it.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 100))

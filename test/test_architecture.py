@@ -1,11 +1,13 @@
 """Holds the fences of docs/architecture.md: imports run downwards, and each runtime has one home."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 PACKAGE = Path(__file__).parents[1] / "vidseg_ros"
 BASE = {"errors", "aliases"}
@@ -123,3 +125,8 @@ def test_only_training_needs_lightning():
         "import vidseg_ros.evaluation.evaluator, vidseg_ros.cli.main, vidseg_ros.cli.evaluate, vidseg_ros.cli.train"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tests_run_with_as_many_threads_as_conftest_says():
+    """OpenMP reads it once, when torch is imported; two workers with two threads each take twice as long."""
+    assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
