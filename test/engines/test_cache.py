@@ -13,7 +13,7 @@ from test.conftest import tiny_network
 from test.engines.test_engines import lively, pictures
 from vidseg_ros.checkpoints.checkpoint import Checkpoint
 from vidseg_ros.engines import open_engine
-from vidseg_ros.engines.cache import load_sealed, save_sealed
+from vidseg_ros.engines.cache import code_digest, load_sealed, save_sealed
 from vidseg_ros.engines.config import EngineConfig
 from vidseg_ros.labels import CAMVID
 
@@ -108,6 +108,28 @@ def test_two_at_once_and_another_version(folder, label, monkeypatch):
     monkeypatch.setattr("vidseg_ros.engines.cache.__version__", "99.0.0")
     np.testing.assert_array_equal(label(), first)
     assert len(list(folder.iterdir())) == 2
+
+
+def test_other_code_is_another_entry(folder, label, monkeypatch):
+    label()
+    monkeypatch.setattr("vidseg_ros.engines.cache.code_digest", lambda: "other")
+    label()
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_the_code_of_a_step_is_all_that_it_is_made_of(tmp_path):
+    for name in ("networks/espnet.py", "flow/deep/warp.py", "engines/step.py", "ros/node.py"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.write_text("1")
+    seen = [code_digest.__wrapped__(tmp_path)]
+    for name in ("networks/espnet.py", "flow/deep/warp.py", "engines/step.py"):
+        (tmp_path / name).write_text("2")
+        seen.append(code_digest.__wrapped__(tmp_path))
+    assert len(set(seen)) == 4
+    (tmp_path / "ros/node.py").write_text("2")
+    assert code_digest.__wrapped__(tmp_path) == seen[-1]
+    assert code_digest() == code_digest.__wrapped__() != seen[-1]
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(folder, label, caplog):

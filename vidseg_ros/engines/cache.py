@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from vidseg_ros.files import write_atomic
 
 Model = TypeVar("Model")
 LOG = logging.getLogger(__name__)
+STEPPING = ("networks", "flow", "engines")  # what a step is made of
 SEAL = 32  # bytes of the checksum (SHA-256) before the content
 
 
@@ -29,10 +31,20 @@ def cache_folder() -> Path:
     return Path(base) / "vidseg_ros"
 
 
+@cache
+def code_digest(package: Path = Path(__file__).parents[1]) -> str:
+    """A checksum of all code that says what a step computes: a version does not change with each line."""
+    digest = hashlib.sha256()
+    for file in sorted(file for room in STEPPING for file in (package / room).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def cache_key(step: ExportStep, runtime: str) -> str:
-    """A name that differs for every network, weight, size and version of the runtime."""
+    """A name that differs for every network, weight, size, code and version of the runtime."""
     inner = step.step
-    about = (__version__, runtime, asdict(inner.network.config), inner.confidence, asdict(inner.inference), step.size)
+    network, inference = asdict(inner.network.config), asdict(inner.inference)
+    about = (__version__, code_digest(), runtime, network, inner.confidence, inference, step.size)
     digest = hashlib.sha256(json.dumps(about).encode())
     for name, tensor in step.state_dict().items():
         digest.update(name.encode())
