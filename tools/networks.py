@@ -1,7 +1,8 @@
 """Measure every network at hand, side by side: ``python -m tools.networks``. Writes docs/networks.json.
 
 Quality on CamVid val (found through VIDSEG_DATA; the released Cityscapes weights beside it), milliseconds of all
-networks in one run per size, and of what ships; name ``quality``, ``speed`` or ``shipped`` to measure only that.
+networks in one run per size, of what ships, and of memories; name ``quality``, ``speed``, ``shipped`` or
+``memory_cost`` to measure only that.
 Nothing else should run while speed is measured. ``tables`` turns the figures into Markdown.
 """
 
@@ -11,13 +12,18 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidseg_ros.benchmark import Case, compare, multiply_adds
-from vidseg_ros.checkpoints.checkpoint import load_checkpoint
+from vidseg_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vidseg_ros.data.datasets import data_root
 from vidseg_ros.engines.config import EngineConfig
+from vidseg_ros.networks import build
+from vidseg_ros.networks.config import PropagationConfig
+from vidseg_ros.networks.gated_flow import GatedFlowConfig
+from vidseg_ros.networks.stgru import STGRUConfig
 
 if __name__ == "__main__":  # as ``python tools/networks.py`` too
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,6 +38,7 @@ FILES = ("espnet_l1b_camvid", "espnet_camvid", "espnet_camvid_fast", "fddwnet_ca
 SIZES = ((480, 360), (1024, 512))  # of the milliseconds
 INPUTS = ("480x360", "960x720")  # of the quality, zero-shot
 ROUNDS, STEPS = 5, 4
+TRAINED: dict[str, PropagationConfig] = {"STGRU": STGRUConfig(), "learned gate": GatedFlowConfig()}
 QUALITY = {"mIoU": "miou", "Acc": "acc", "Cons": "cons", "ConsW": "consw"}
 
 
@@ -95,17 +102,28 @@ def shipped() -> list[dict[str, Any]]:
     return [result | {"file": case.checkpoint} for case, result in zip(cases, results, strict=True)]
 
 
-def memory_cost() -> list[dict[str, Any]]:
-    """Milliseconds of the shipped networks without and with the memory along the flow, on one thread, in turns."""
-    cases = [
-        Case(name, EngineConfig("openvino", "cpu", 1, hysteresis=0.0, memory=memory), SIZES[0])
+def memory_cost(folder: Path) -> list[dict[str, Any]]:
+    """Milliseconds of the shipped networks by what they remember along the flow, on one thread, in turns."""
+    cases = {
+        f"{name}, {memory}": Case(name, EngineConfig("openvino", "cpu", 1, hysteresis=0.0, memory=memory), SIZES[0])
         for name in SHIPPED
         for memory in ("network", "flow")
-    ]
+    }
+    for kind, unit in TRAINED.items():
+        network = followed(load_checkpoint(SHIPPED[0]), unit, folder / f"{unit.name}.safetensors")
+        cases[f"{SHIPPED[0]}, {kind}"] = Case(network, EngineConfig("openvino", "cpu", 1, hysteresis=0.0), SIZES[0])
+    results = compare(list(cases.values()), ROUNDS, 2 * STEPS, print)
     return [
-        result | {"network": case.checkpoint}
-        for case, result in zip(cases, compare(cases, ROUNDS, 2 * STEPS, print), strict=True)
+        result | {"network": name, "memory": memory}
+        for (name, memory), result in zip((key.split(", ") for key in cases), results, strict=True)
     ]
+
+
+def followed(checkpoint: Checkpoint, unit: PropagationConfig, file: Path) -> str:
+    """A file of the network with what can be trained to remember along the flow; untrained it costs as much."""
+    network = build(replace(checkpoint.network.config, propagation=unit))
+    replace(checkpoint, network=network.eval()).save(file)
+    return str(file)
 
 
 def precisions() -> tuple[str, ...]:
@@ -136,7 +154,7 @@ def sizes(checkpoints: dict[str, str]) -> dict[str, Any]:
     }
 
 
-PARTS = ("quality", "speed", "shipped")
+PARTS = ("quality", "speed", "shipped", "memory_cost")
 
 
 def measure(part: str, folder: Path) -> dict[str, Any]:
@@ -146,7 +164,9 @@ def measure(part: str, folder: Path) -> dict[str, Any]:
         out = folder / "figures.json"
         return {"quality": quality(checkpoints, out)}
     if part == "shipped":
-        return {"shipped": shipped(), "memory_cost": memory_cost()}
+        return {"shipped": shipped()}
+    if part == "memory_cost":
+        return {"memory_cost": memory_cost(folder)}
     return {
         "cpu": processor(),
         "sizes": sizes(checkpoints),
@@ -188,13 +208,13 @@ def scores(figures: dict[str, Any], names: dict[str, str]) -> list[list[str]]:
 
 
 def cost(figures: dict[str, Any]) -> str:
-    """What the memory along the flow costs, in a line."""
+    """What remembering along the flow costs, by network."""
     ms = {(r["network"], r["memory"]): r["ms_p50"] for r in figures["memory_cost"]}
-    parts = [
-        f"{name} {ms[name, 'network']:.1f} -> {ms[name, 'flow']:.1f} ms (+{ms[name, 'flow'] - ms[name, 'network']:.1f})"
-        for name in SHIPPED
+    rows = [
+        [name, "as it is" if memory == "network" else memory, f"{time:.1f}", f"{time - ms[name, 'network']:+.1f}"]
+        for (name, memory), time in ms.items()
     ]
-    return "; ".join(parts)
+    return table(["network", "memory", "ms", "more"], rows)
 
 
 def tables() -> dict[str, str]:
@@ -206,7 +226,9 @@ def tables() -> dict[str, str]:
     if "speed" in figures:
         built["networks"] = networks(figures)
     if "shipped" in figures:
-        built |= {"shipped": files(figures), "memory_cost": cost(figures)}
+        built["shipped"] = files(figures)
+    if "memory_cost" in figures:
+        built["memory_cost"] = cost(figures)
     return built | {"cpu": figures.get("cpu", "unknown CPU")}
 
 
