@@ -194,10 +194,12 @@ def along(
     loss: Config | None = None,
     supervise: str = "all",
     more: Config | None = None,
+    burn_in: int = 0,
     **parts: Any,
 ) -> Experiment:
     """A run of ESPNet on clips of five frames, with what remembers in ``parts``; the flow is that of the stream."""
     clips: Config = {"clip_length": 5, "batch": 4, "freeze_norm": True, "betas": [0.95, 0.99], "supervise": supervise}
+    clips |= {"burn_in": burn_in} if burn_in else {}
     phase = {"trainable": trainable, "steps": GRFP_STEPS, "learning_rate": rate} | clips
     shared = {"data": CAMVID, "memory_flow": "estimated", "loss": {"weight_power": 0.25} | (loss or {})}
     return {"network": SMALL | parts, "phases": [phase], **shared, **(more or {})}, "espnet_camvid"
@@ -213,6 +215,9 @@ GRFP: dict[str, Experiment] = {
     "learned gate": along("propagation", 1e-3, propagation={"name": "gated_flow"}),
     "learned gate, lambda 50": along("propagation", 1e-3, {"lambda_incons": 50.0}, propagation={"name": "gated_flow"}),
     "learned gate, bad frames": along("propagation", 1e-3, more=BAD, propagation={"name": "gated_flow"}),
+    "learned gate, bad frames, amid streams": along(
+        "propagation", 1e-3, more=BAD, burn_in=12, propagation={"name": "gated_flow"}
+    ),
     "learned gate, refined": along("all", 1e-4, propagation={"name": "gated_flow"}),
     "ConvLSTM": along("all", 1e-4, cell=CELL),
     "ConvLSTM, warped": along("all", 1e-4, cell=CELL | {"warped": True}),

@@ -101,6 +101,7 @@ def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
             "Acc",
             "Cons",
             "ConsW",
+            "TC",
             "pole",
             "memory off: mIoU",
             "Cons",
@@ -116,7 +117,7 @@ def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
                     name,
                     len(runs),
                     f"{runs[0]['cell_parameters']:,}",
-                    *(spread(runs, key) for key in ("miou", "acc", "cons", "consw")),
+                    *(spread(runs, key) for key in ("miou", "acc", "cons", "consw", "tc_visible")),
                     spread([{"pole": run["per_class"]["pole"]} for run in runs], "pole"),
                     *(spread([run.get("off", {}) for run in runs], key) for key in ("miou", "cons", "consw")),
                 ]
@@ -149,7 +150,7 @@ def rendered(size: str, frames_per_second: Mapping[str, int]) -> str:
 
 
 TABLES = {
-    "positions": experiment(["single", "single, same clips", "L1b 3x3", *comparisons.RUNS]),
+    "positions": experiment(["single", "single, same clips", "L1b 3x3", *comparisons.REMEMBERING, *comparisons.RUNS]),
     "cell_only": experiment(
         [
             "single, same clips",

@@ -39,7 +39,8 @@ FIGURES = Path(__file__).resolve().parents[1] / "docs" / "remembering.json"
 STATIC, SHIPPED = "espnet_camvid", "espnet_l1b_camvid"
 PLACES = {"L1b": (45, 60), "L1c": (90, 120), "L1d": (180, 240)}  # of ESPNet at 480x360, and the size of their features
 KEPT = (0.27, 0.5)
-TRAINED = ("single, same clips", "L1b 3x3", *REMEMBERING)
+LEARNED = "learned gate, bad frames, amid streams"  # along the flow
+TRAINED = (LEARNED, "single, same clips", "L1b 3x3", *REMEMBERING)
 Report = dict[str, Any]
 
 
@@ -104,7 +105,7 @@ def gates() -> dict[str, Report]:
         f"{name}; {kind}; {memory}": remembered(checkpoint, kind, memory)
         for name, checkpoint in cells.items()
         for kind in (CLEAN, *DISTURBANCES)
-        for memory in (("off", "auto") if checkpoint.network.cell else ("off",))
+        for memory in (("off", "auto") if checkpoint.network.cell or checkpoint.network.propagation else ("off",))
     }
 
 
@@ -136,7 +137,7 @@ def forgetting(figures: dict[str, Report]) -> str:
             assert off
             shown = f"{off['miou']:.1f} / {off['cons']:.2f}"
             if on:
-                row[1] = f"{on['forget']:.2f}" if kind == CLEAN else row[1]
+                row[1] = f"{on['forget']:.2f}" if "forget" in on else ""
                 shown += f" → {on['miou']:.1f} / {on['cons']:.2f} ({cut_by(off, on):.0f} %)"
             row.append(shown)
         rows.append(row)
