@@ -101,7 +101,7 @@ def experiment(names: Sequence[str]) -> Callable[[Figures], str]:
             "Acc",
             "Cons",
             "ConsW",
-            "TC",
+            "TC (occlusion-aware)",
             "pole",
             "memory off: mIoU",
             "Cons",
